@@ -1,0 +1,65 @@
+"""Outcomes: the ways in which an attempt can end, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from angelica.domain.task import TaskError
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The handler returned; `result` is its value as JSON text."""
+
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The handler raised, timed out or asked to fail.
+
+    `retry_after` (microseconds) overrides the policy's backoff; `final` spends all retries at once.
+    """
+
+    error: TaskError
+    retry_after: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The handler asked for later, at no cost; `until` is microseconds since the epoch."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The attempt was stopped on request, or asked for it; `reason` is a code, `message` free text."""
+
+    reason: str = "cancelled"
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Handed back unharmed, at no cost. `held` parks the task under a rule (see `domain.reasons`)."""
+
+    held: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseExpired:
+    """The worker stopped renewing its lease while the handler was running."""
+
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The process that ran the handler died."""
+
+    error: TaskError
+
+
+Outcome = Succeeded | Failed | Snoozed | Cancelled | Released | LeaseExpired | Crashed

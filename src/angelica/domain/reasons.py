@@ -1,0 +1,63 @@
+"""The closed list of reason codes: why an attempt ended badly, why a task ended, why a waiting task waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# Why an attempt ended badly, or a task was cancelled.
+EXCEPTION: Final = "exception"
+TIMEOUT: Final = "timeout"
+FAIL: Final = "fail"
+RETRY: Final = "retry"
+INVALID_ARGUMENTS: Final = "invalid_arguments"
+RESULT_NOT_SERIALISABLE: Final = "result_not_serialisable"
+RESULT_TOO_LARGE: Final = "result_too_large"
+CRASHED: Final = "crashed"
+LEASE_EXPIRED: Final = "lease_expired"
+POISON: Final = "poison"
+EXPIRED: Final = "expired"
+DEADLINE: Final = "deadline"
+CANCELLED: Final = "cancelled"
+OVERFLOW: Final = "overflow"
+
+FAILURES: Final = frozenset(
+    {
+        EXCEPTION,
+        TIMEOUT,
+        FAIL,
+        RETRY,
+        INVALID_ARGUMENTS,
+        RESULT_NOT_SERIALISABLE,
+        RESULT_TOO_LARGE,
+        CRASHED,
+        LEASE_EXPIRED,
+        POISON,
+        EXPIRED,
+        DEADLINE,
+        CANCELLED,
+        OVERFLOW,
+    }
+)
+
+# Rules that hold a queued task (the stored `held`).
+UNKNOWN_FUNCTION: Final = "unknown_function"
+HOLDS: Final = frozenset({UNKNOWN_FUNCTION})
+
+# Why an unfinished task is not running.
+SCHEDULED: Final = "scheduled"
+BACKOFF: Final = "backoff"
+NO_WORKER: Final = "no_worker"
+AHEAD: Final = "ahead"
+RUNNING: Final = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why a task waits: a code of this module, its parameters, its place in the line and links to what blocks it."""
+
+    code: str
+    params: dict[str, Any] = field(default_factory=dict)
+    position: int | None = None
+    blocking: tuple[str, ...] = ()
+    text: str = ""

@@ -1,0 +1,384 @@
+"""The storage protocol and its laws: narrow protocols, one call = one transaction.
+
+Laws, each a contract test on every adapter:
+
+1. Atomic: one call is one transaction; nothing is half done; no transaction object leaks out.
+2. Order: replies answer the arguments position by position; a batch acts as its items would one by one.
+3. Fence: a completion, note or log line applies only to a running task with that attempt (a sweep: only while the
+   holder's lease is still past its time); else it is stale and writes nothing, follow-ups included.
+4. Monotonic: an attempt number never repeats.
+5. Order of claim: effective priority level, then `run_at`, then id (`domain.claims` says it exactly).
+6. Cancel wins over a retry and loses to an end.
+7. One firing: comes with schedules.
+8. Safe to repeat after an unknown outcome: ids are made by the caller, writes are fenced; a lost claim reply comes
+   back as `strays` in the heartbeat's reply.
+9. Writers ring: a write that makes work ready, or ends tasks, wakes `wait` after it commits.
+10. Time is an argument; `time` is the storage's own clock.
+11. Any thread, any event loop: every coroutine may be awaited from any running loop in the process.
+
+Every adapter raises `StorageUnavailable` when it cannot do its work now (nothing was written, or the outcome is
+unknown and repeating is safe), and no driver's own exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+from angelica.clock import Now
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import NOTHING, Attempt, Lease, NewTask, State, Task
+
+
+class Topic(StrEnum):
+    """What a wake-up may be about."""
+
+    READY = "ready"
+    ENDED = "ended"
+
+
+SubmitStatus = Literal["created", "existing", "id_conflict", "unique_conflict", "aborted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of one submitted task.
+
+    `created`: it is stored under `task_id`. `existing`: the same id with the same digest, or the same unique key
+    with `on_conflict="return"`; `task_id` is the standing task. `id_conflict`, `unique_conflict`: refused;
+    `task_id` is the standing task. `aborted`: not written because another item of an atomic batch was refused.
+    """
+
+    task_id: str
+    status: SubmitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An Idempotency-Key with the request it stands for. `digest` is the SHA-256 of the canonical body."""
+
+    principal: str
+    key: str
+    route: str
+    digest: str
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """Replies position by position; `replayed` if a stored request was answered instead of written."""
+
+    items: tuple[Submitted, ...]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker can take.
+
+    `queues` None means every queue (in order of name). `room` is the number of free slots by executor kind, `wanted`
+    the total. `turn` rotates the order of the queues, so that none is served first for ever.
+    """
+
+    worker: str
+    wanted: int
+    room: tuple[tuple[str, int], ...]
+    queues: tuple[str, ...] | None = None
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One captured line of one attempt.
+
+    `seq` counts from 1 within the attempt and is the cursor of a reader; `at` is microseconds since the epoch;
+    `stream` is `log`, `stdout`, `stderr` or `note` (written by the engine, e.g. how many lines were dropped).
+    """
+
+    task_id: str
+    attempt: int
+    seq: int
+    at: int
+    stream: str
+    level: str
+    logger: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A checkpoint or progress of a running attempt; JSON texts, None = leave as it is."""
+
+    task_id: str
+    attempt: int
+    checkpoint: str | None = None
+    progress: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """`accepted[i]` answers `ends[i]`; `claimed` are the tasks now held; `lapsed` were ended at the claim.
+
+    `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled).
+    """
+
+    accepted: tuple[bool, ...]
+    claimed: tuple[Task, ...] = ()
+    lapsed: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """A worker as it registers. `boot` and `pid_started` tell a reused pid from the same process."""
+
+    id: str
+    host: str
+    boot: str
+    pid: int
+    pid_started: int
+    version: str
+    started_at: int
+    slots: int
+    queues: tuple[str, ...] | None = None
+    functions: tuple[str, ...] = ()
+    labels: Mapping[str, str] = NOTHING
+    start_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """One heartbeat: who, until when (`lease_until` tick of the store's clock), what is held and what has begun.
+
+    `held` are the leases that the worker believes it has; `started` are those whose handler has begun since the
+    last beat, with the wall moment. `seen_at` is the wall clock.
+    """
+
+    worker: WorkerInfo
+    lease_until: int
+    seen_at: int
+    held: tuple[Lease, ...] = ()
+    started: tuple[tuple[str, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BeatReply:
+    """`lost`: held by the worker in vain; `cancel`: running tasks whose cancel was requested, with the reason.
+
+    `strays`: running under this worker's name but not in `held` (a claim whose reply was lost).
+    """
+
+    lost: tuple[Lease, ...] = ()
+    cancel: tuple[tuple[str, str], ...] = ()
+    strays: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A registered worker as the store knows it."""
+
+    info: WorkerInfo
+    lease_until: int
+    seen_at: int
+    running: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """How many were promoted, and when the next one is due (microseconds since the epoch, None if none)."""
+
+    count: int
+    next_due: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """A registered function: its JSON Schema and its defaults, both as JSON texts, and when code last declared it."""
+
+    name: str
+    version: int
+    executor: str
+    schema: str
+    defaults: str
+    doc: str
+    seen_at: int
+
+
+CancelStatus = Literal["cancelled", "requested", "finished", "missing"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks: every given part must match. `functions` and `queues` take `*` at the end as a prefix match."""
+
+    states: frozenset[State] | None = None
+    queues: tuple[str, ...] = ()
+    functions: tuple[str, ...] = ()
+    labels: Mapping[str, str] = NOTHING
+    created_after: int | None = None
+    created_before: int | None = None
+    held: bool | None = None
+    retrying: bool | None = None
+    parent_id: str | None = None
+    retry_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """One page in order of (`created_at`, id); `next` is the cursor of the following page."""
+
+    items: tuple[Task, ...]
+    next: tuple[int, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """What `db status` and `/health` show of a storage: free-form `detail` next to the fixed parts."""
+
+    kind: str
+    url: str
+    schema_version: int
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TaskStore(Protocol):
+    """Submitting, claiming, ending."""
+
+    async def enqueue_many(
+        self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
+    ) -> Enqueued:
+        """Store tasks: `queued` if due, else `scheduled`.
+
+        A standing `request` with the same digest answers its stored items (`replayed`); with another digest or
+        route raises `IdempotencyMismatch`. With `atomic`, one refused item leaves all unwritten.
+        """
+        ...
+
+    async def exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
+    ) -> Exchanged:
+        """Write log lines, then the completions of what ended, then claim what fits, in one transaction."""
+        ...
+
+    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+        """Register or renew a worker and compare what it holds with the store.
+
+        Rows held as `unknown_function` that this worker knows are freed. `started_at` is written for `started`.
+        """
+        ...
+
+    async def end_worker(self, worker: str, *, now: Now) -> int:
+        """Void the lease of a worker that is known to be dead or gone; return how many tasks it still holds.
+
+        Its tasks are then `expired`. A worker without tasks is removed.
+        """
+        ...
+
+    async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
+        """Move scheduled tasks that are due to `queued`, oldest first."""
+        ...
+
+    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
+        """Return running tasks whose worker's lease is past `now.tick`, is of another boot of its host, or is gone."""
+        ...
+
+    async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+        """Cancel: a task that has not started ends `cancelled`, a running one gets `cancel_requested`."""
+        ...
+
+    async def delete_tasks(self, task_ids: Sequence[str]) -> tuple[bool, ...]:
+        """Delete ended tasks with their logs and attempts; False for one that is not ended or not there."""
+        ...
+
+    async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        """Delete ended tasks past `retain_until`, old requests and workers gone for a day; return the tasks deleted."""
+        ...
+
+
+class JournalStore(Protocol):
+    """What a running attempt leaves behind; fenced by its lease."""
+
+    async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
+        """Store lines; return the leases that were refused as stale."""
+        ...
+
+    async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
+        """Store checkpoints and progress; return the leases that were refused as stale."""
+        ...
+
+
+class ControlStore(Protocol):
+    """Facts about code and settings."""
+
+    async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
+        """Upsert the functions that an engine's code declares."""
+        ...
+
+
+class Reader(Protocol):
+    """Reading; never blocks a writer."""
+
+    async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]: ...
+
+    async def list_tasks(
+        self,
+        where: TaskFilter,
+        *,
+        limit: int = 50,
+        after: tuple[int, str] | None = None,
+        newest_first: bool = True,
+    ) -> TaskPage: ...
+
+    async def read_logs(
+        self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> tuple[LogLine, ...]:
+        """Return lines in order of (attempt, seq) that come after the cursor `after`."""
+        ...
+
+    async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]: ...
+
+    async def list_functions(self) -> tuple[FunctionRow, ...]: ...
+
+    async def list_workers(self) -> tuple[WorkerRow, ...]: ...
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        """Return how many tasks stand in each (queue, state); zero counts may be left out."""
+        ...
+
+    async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
+        """Return how many ready tasks of its queue and executor would be claimed before it by priority, `run_at`, id."""
+        ...
+
+
+class Wakeups(Protocol):
+    """Hints: a lost one costs latency, never correctness."""
+
+    def mark(self, topic: Topic) -> int:
+        """Return the current count of rings of a topic; take it before you look, then `wait` from it."""
+        ...
+
+    async def wait(self, topic: Topic, since: int, timeout: float) -> int:
+        """Return the count as soon as it exceeds `since`, or when `timeout` seconds have passed."""
+        ...
+
+
+class Storage(TaskStore, JournalStore, ControlStore, Reader, Wakeups, Protocol):
+    """Everything, with a life of its own."""
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date (where that is on); raises `SchemaMismatch`, `StorageUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Finish writes that were accepted, release everything; may be called twice."""
+        ...
+
+    async def time(self) -> Now:
+        """Return the storage's own clock."""
+        ...
+
+    async def status(self) -> StoreStatus:
+        """Return what is known of the storage; raises `StorageUnavailable` if it cannot write."""
+        ...
+

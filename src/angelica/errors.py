@@ -1,31 +1,31 @@
 """Every exception that Angelica raises on purpose.
 
-    AngelicaError
-      Refused                     the call was understood and refused; nothing was written
-        InvalidValue              a field is wrong: `field` names it, `hint` says what would be right
-          InvalidArguments        the arguments do not fit the function
-          UnknownFunction         no such function; `near` lists close names
-          NotSupported            a field that this version does not serve yet
-        Conflict                  it collides with what stands
-          IdConflict              the same task id with another body
-          UniqueConflict          the same unique key, and `on_conflict="reject"`
-          IdempotencyMismatch     the same Idempotency-Key with another body
-          NotFinished             needs an ended task
-          NotCancellable          the task has already ended
-        QueueFull                 a bound was reached; try again after `retry_after` seconds
-        ShuttingDown              the engine takes no new work
-        SubmitRefused             a before-submit hook said no
-      NotFound                    no such task, function, …
-      StorageError
-        StorageUnavailable        the storage cannot be reached or is busy beyond its bound; safe to repeat
-        StorageCorrupt            the storage failed a check
-        SchemaMismatch            the schema is newer, older or not ours
-        StoreMoved                the data has been moved to another storage
-      TaskFailed                  raised by `result()` for a task that failed; carries `error`
-      TaskCancelled               raised by `result()` for a task that was cancelled
-      WaitTimeout                 the task did not end in time
-    Signal                        raised by a handler to say how its attempt ends (not errors)
-      Retry  Fail  Cancel  Snooze
+AngelicaError
+Refused                     the call was understood and refused; nothing was written
+InvalidValue              a field is wrong: `field` names it, `hint` says what would be right
+InvalidArguments        the arguments do not fit the function
+UnknownFunction         no such function; `near` lists close names
+NotSupported            a field that this version does not serve yet
+Conflict                  it collides with what stands
+IdConflict              the same task id with another body
+UniqueConflict          the same unique key, and `on_conflict="reject"`
+IdempotencyMismatch     the same Idempotency-Key with another body
+NotFinished             needs an ended task
+NotCancellable          the task has already ended
+QueueFull                 a bound was reached; try again after `retry_after` seconds
+ShuttingDown              the engine takes no new work
+SubmitRefused             a before-submit hook said no
+NotFound                    no such task, function, …
+StorageError
+StorageUnavailable        the storage cannot be reached or is busy beyond its bound; safe to repeat
+StorageCorrupt            the storage failed a check
+SchemaMismatch            the schema is newer, older or not ours
+StoreMoved                the data has been moved to another storage
+TaskFailed                  raised by `result()` for a task that failed; carries `error`
+TaskCancelled               raised by `result()` for a task that was cancelled
+WaitTimeout                 the task did not end in time
+Signal                        raised by a handler to say how its attempt ends (not errors)
+Retry  Fail  Cancel  Snooze
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Refused(AngelicaError):
 
 
 class InvalidValue(Refused):
-    """A field is wrong. `field` is a JSON pointer (`/priority`), `problem` says what is wrong, `hint` what would be right."""
+    """A field is wrong: `field` is a JSON pointer (`/priority`), `problem` says what, `hint` what would be right."""
 
     code = "validation-failed"
 

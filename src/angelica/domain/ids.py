@@ -10,11 +10,13 @@ IdStrategy = Literal["uuid7", "uuid4", "snowflake"]
 ID_FORM: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}", re.ASCII)
 RESERVED_IDS: Final = frozenset({"batch", "calendar", "preview", "rehearse"})
 SNOWFLAKE_EPOCH_MS: Final = 1_577_836_800_000  # 2020-01-01T00:00:00Z
+_NODES: Final = 1 << 10
+_SEQUENCES: Final = 1 << 12
 
 
 def check_id(text: str) -> str:
     """Return `text` if it may be an id, else raise `ValueError` saying what would be right."""
-    if not isinstance(text, str) or not ID_FORM.fullmatch(text):
+    if not isinstance(text, str) or not ID_FORM.fullmatch(text):  # type: ignore[redundant-expr]
         message = "must be 1 to 128 of A-Z a-z 0-9 . _ : - and begin with a letter or a digit"
         raise ValueError(message)
     if text in RESERVED_IDS:
@@ -53,7 +55,7 @@ class Snowflake:
     __slots__ = ("_last", "_node", "_sequence")
 
     def __init__(self, node: int) -> None:
-        if not 0 <= node < 1024:
+        if not 0 <= node < _NODES:
             message = "node must be from 0 to 1023"
             raise ValueError(message)
         self._node = node
@@ -65,7 +67,7 @@ class Snowflake:
         ms = max(wall // 1000 - SNOWFLAKE_EPOCH_MS, self._last)
         if ms == self._last:
             self._sequence += 1
-            if self._sequence > 0xFFF:  # more than 4,096 in one millisecond: borrow from the next
+            if self._sequence == _SEQUENCES:  # all used in this millisecond: borrow from the next
                 ms += 1
                 self._sequence = 0
         else:

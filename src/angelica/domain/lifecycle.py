@@ -93,7 +93,7 @@ def complete(
     return end
 
 
-def _end(
+def _end(  # noqa: PLR0913, PLR0917 - on the hot path: positional, and all of them plain values
     task: Task,
     outcome: str,
     state: State,
@@ -126,7 +126,7 @@ def _end(
     )
 
 
-def _again(
+def _again(  # noqa: PLR0913 - the parts of a completion
     task: Task,
     outcome: str,
     now: Now,

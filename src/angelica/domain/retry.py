@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 JITTER: Final = 0.1
+LARGEST: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ Backoff = Fixed | Linear | Exponential
 def exponential_backoff(
     retry_count: int, base_delay: float = 1.0, max_delay: float = 60.0, *, chance: float = 0.0
 ) -> float:
-    """Return `min(base_delay * 2**retry_count, max_delay)` seconds plus up to 10 % jitter, chosen by `chance` in [0, 1)."""
+    """Return `min(base_delay * 2**retry_count, max_delay)` seconds plus up to 10 % jitter (`chance` in [0, 1))."""
     return delay(Exponential(base_delay, max_delay), retry_count, chance=chance)
 
 
@@ -115,7 +116,7 @@ def check_backoff(policy: Backoff) -> None:
             if value not in ("added", "capped", "full"):
                 message = "backoff.jitter_mode must be added, capped or full"
                 raise ValueError(message)
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1e9:
+        elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST:
             message = f"backoff.{name} must be a number from 0 to 1e9"
             raise ValueError(message)
 

@@ -1,4 +1,4 @@
-"""The task: what was asked for (`NewTask`), what is known of it (`Task`), and the right to end one attempt (`Lease`)."""
+"""The task: what was asked for (`NewTask`), what is known of it (`Task`), the right to end one attempt (`Lease`)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from typing import Any, Final, Literal, NamedTuple
 from angelica.domain.retry import Backoff, Exponential
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def nothing() -> Mapping[str, Any]:
+    """Return the one empty mapping (as a factory: a dataclass refuses an unhashable default)."""
+    return NOTHING
+
 
 DEFAULT_TIMEOUT: Final = 3_600_000_000
 DEFAULT_RETENTION: Final = 7 * 86_400_000_000
@@ -65,7 +71,7 @@ DEFAULT_POLICY: Final = Policy()
 
 @dataclass(frozen=True, slots=True)
 class Unique:
-    """"The same request again": at most one task of a function with this key.
+    """What makes a request "the same again": at most one task of a function with this key.
 
     `live` holds until the task ends, `retained` until it is pruned. On a conflict the standing task is answered
     (`return`) or the submit is refused (`reject`).
@@ -85,9 +91,9 @@ class Extras:
     client chose the id. `user_data` of a hook rides in `extensions`.
     """
 
-    headers: Mapping[str, str] = NOTHING
-    labels: Mapping[str, str] = NOTHING
-    extensions: Mapping[str, Any] = NOTHING
+    headers: Mapping[str, str] = field(default_factory=nothing)
+    labels: Mapping[str, str] = field(default_factory=nothing)
+    extensions: Mapping[str, Any] = field(default_factory=nothing)
     created_by: str | None = None
     digest: str | None = None
     parent_id: str | None = None

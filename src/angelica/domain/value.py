@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, field, fields, make_dataclass
-from typing import TypeVar
+from dataclasses import MISSING, Field, field, fields, make_dataclass
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -16,19 +16,19 @@ def maker(cls: type[T]) -> Callable[..., T]:
     layout and then hands it over to `cls`: what leaves is the same frozen value. Takes the same arguments;
     `__post_init__` is not supported.
     """
-    columns = [
-        (f.name, object, field(default=f.default, default_factory=f.default_factory))  # type: ignore[arg-type,call-overload]
-        for f in fields(cls)  # type: ignore[arg-type]
-    ]
-    plain = [
-        (name, kind) if f.default is MISSING and f.default_factory is MISSING else (name, kind, f)
-        for name, kind, f in columns
-    ]
-    draft = make_dataclass(f"{cls.__name__}Draft", plain, slots=True)  # type: ignore[arg-type]
+    draft = make_dataclass(f"{cls.__name__}Draft", [_column(f) for f in fields(cast("Any", cls))], slots=True)
 
     def make(*args: object, **kwargs: object) -> T:
-        made = draft(*args, **kwargs)
-        made.__class__ = cls  # type: ignore[assignment]
-        return made  # type: ignore[return-value]
+        made: Any = draft(*args, **kwargs)
+        made.__class__ = cls
+        return cast("T", made)
 
     return make
+
+
+def _column(of: Field[Any]) -> tuple[str, object] | tuple[str, object, Field[Any]]:
+    if of.default is not MISSING:
+        return of.name, object, field(default=of.default)
+    if of.default_factory is not MISSING:
+        return of.name, object, field(default_factory=of.default_factory)
+    return of.name, object

@@ -29,7 +29,7 @@ from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
 from angelica.domain.lifecycle import Completion
-from angelica.domain.task import NOTHING, Attempt, Lease, NewTask, State, Task
+from angelica.domain.task import Attempt, Lease, NewTask, State, Task, nothing
 
 
 class Topic(StrEnum):
@@ -143,7 +143,7 @@ class WorkerInfo:
     slots: int
     queues: tuple[str, ...] | None = None
     functions: tuple[str, ...] = ()
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=nothing)
     start_file: str | None = None
 
 
@@ -215,7 +215,7 @@ class TaskFilter:
     states: frozenset[State] | None = None
     queues: tuple[str, ...] = ()
     functions: tuple[str, ...] = ()
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=nothing)
     created_after: int | None = None
     created_before: int | None = None
     held: bool | None = None
@@ -347,7 +347,7 @@ class Reader(Protocol):
         ...
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
-        """Return how many ready tasks of its queue and executor would be claimed before it by priority, `run_at`, id."""
+        """Return how many ready tasks of its queue and executor come before it by priority, `run_at`, id."""
         ...
 
 
@@ -381,4 +381,3 @@ class Storage(TaskStore, JournalStore, ControlStore, Reader, Wakeups, Protocol):
     async def status(self) -> StoreStatus:
         """Return what is known of the storage; raises `StorageUnavailable` if it cannot write."""
         ...
-

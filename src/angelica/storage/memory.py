@@ -1,0 +1,337 @@
+"""The storage in the memory of this process: the executable specification of the protocol, and a fast lossy queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from threading import Lock
+from typing import Final
+
+from angelica.clock import DAY, Clock, Now
+from angelica.domain import reasons
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import Attempt, Lease, NewTask, State, Task
+from angelica.domain.value import maker
+from angelica.errors import StorageUnavailable
+from angelica.storage.memory_bells import Bells
+from angelica.storage.memory_claims import claim_tasks
+from angelica.storage.memory_reads import ahead, lines_of, page
+from angelica.storage.memory_rows import Row
+from angelica.storage.memory_submit import Requests, submit, submit_atomic
+from angelica.storage.memory_table import Holder, Table
+from angelica.storage.protocol import (
+    Beat,
+    BeatReply,
+    CancelStatus,
+    Claim,
+    Enqueued,
+    Exchanged,
+    FunctionRow,
+    LogLine,
+    Note,
+    Promoted,
+    Request,
+    StoreStatus,
+    TaskFilter,
+    TaskPage,
+    Topic,
+    WorkerRow,
+)
+
+_exchanged: Final = maker(Exchanged)
+
+
+class MemoryStorage:
+    """Everything in dicts and heaps behind one lock; gone when the process ends.
+
+    It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
+    Nothing is refused for its size: a bound and what to do at it belong to the caller (`unfinished`, `drop_oldest`).
+    """
+
+    def __init__(self, clock: Clock, *, url: str = "memory:") -> None:
+        self._clock = clock
+        self._url = url
+        self._lock = Lock()
+        self._table = Table()
+        self._requests = Requests()
+        self._functions: dict[str, FunctionRow] = {}
+        self._bells = Bells()
+        self._closed = False
+
+    # --- submitting, claiming, ending ---
+
+    async def enqueue_many(
+        self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
+    ) -> Enqueued:
+        with self._lock:
+            table = self._open_table()
+            if request is not None:
+                answer = self._requests.answer(request, now=now)
+                if answer is not None:
+                    return answer
+            answer = submit_atomic(table, tasks, now=now) if atomic else submit(table, tasks, now=now)
+            if request is not None and not any(item.status == "aborted" for item in answer.items):
+                self._requests.keep(request, answer)
+        self._ring()
+        return answer
+
+    async def exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
+    ) -> Exchanged:
+        with self._lock:
+            table = self._open_table()
+            for line in journal:
+                table.append_log(line)
+            accepted = [_end(table, end, now) for end in ends]
+            claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
+        self._ring()
+        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+
+    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+        with self._lock:
+            table = self._open_table()
+            info = beat.worker
+            holder = table.holder(info.id)
+            holder.info = info
+            holder.lease_until = beat.lease_until
+            holder.seen_at = beat.seen_at
+            for task_id, attempt, started_at in beat.started:
+                row = holder.running.get(task_id)
+                if row is not None and row.attempt == attempt and row.started_at is None:
+                    row.started_at = started_at
+                    row.revision += 1
+            table.free(reasons.UNKNOWN_FUNCTION, info.functions)
+            reply = _compare(holder, beat.held)
+        self._ring()
+        return reply
+
+    async def end_worker(self, worker: str, *, now: Now) -> int:
+        with self._lock:
+            holders = self._open_table().holders
+            holder = holders.get(worker)
+            if holder is None:
+                return 0
+            holder.lease_until = 0
+            if not holder.running:
+                del holders[worker]
+            return len(holder.running)
+
+    async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
+        with self._lock:
+            table = self._open_table()
+            rows = table.lanes.take_due(now.wall, limit)
+            for row in rows:
+                table.promote(row)
+            promoted = Promoted(len(rows), table.lanes.next_due())
+        self._ring()
+        return promoted
+
+    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
+        with self._lock:
+            void = [holder for holder in self._table.holders.values() if holder.void(now.tick, now.boot)]
+            rows = [row for holder in void for row in holder.running.values()]
+            rows.sort(key=lambda row: row.spec.id)
+            return tuple(row.view() for row in rows[:limit])
+
+    async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+        with self._lock:
+            table = self._open_table()
+            statuses = tuple([_cancel(table, task_id, reason, now) for task_id in task_ids])
+        self._ring()
+        return statuses
+
+    async def delete_tasks(self, task_ids: Sequence[str]) -> tuple[bool, ...]:
+        with self._lock:
+            table = self._open_table()
+            return tuple([_delete(table, task_id) for task_id in task_ids])
+
+    async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        with self._lock:
+            table = self._open_table()
+            rows = table.take_outdated(now.wall, limit)
+            for row in rows:
+                table.forget(row)
+            self._requests.prune(now=now)
+            for worker, holder in list(table.holders.items()):
+                if not holder.running and holder.seen_at <= now.wall - DAY:
+                    del table.holders[worker]
+            return len(rows)
+
+    @property
+    def unfinished(self) -> int:
+        """How many tasks have not ended; costs nothing."""
+        return self._table.unfinished
+
+    def drop_oldest(self, *, now: Now) -> Task | None:
+        """Cancel the ready task with the least (`run_at`, id), reason `overflow`, and return it (None if none is ready)."""
+        with self._lock:
+            table = self._open_table()
+            row = table.lanes.oldest()
+            if row is None:
+                return None
+            table.withdraw(row)
+            table.cancel(row, reasons.OVERFLOW, now=now)
+            dropped = row.view()
+        self._ring()
+        return dropped
+
+    # --- what a running attempt leaves behind ---
+
+    async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
+        with self._lock:
+            table = self._open_table()
+            return frozenset([Lease(line.task_id, line.attempt) for line in lines if not table.append_log(line)])
+
+    async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
+        with self._lock:
+            table = self._open_table()
+            return frozenset([Lease(note.task_id, note.attempt) for note in notes if not table.annotate(note)])
+
+    async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
+        with self._lock:
+            self._open_table()
+            for row in rows:
+                self._functions[row.name] = row
+
+    # --- reading ---
+
+    async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
+        with self._lock:
+            rows = [self._table.rows.get(task_id) for task_id in task_ids]
+            return tuple([None if row is None else row.view() for row in rows])
+
+    async def list_tasks(
+        self,
+        where: TaskFilter,
+        *,
+        limit: int = 50,
+        after: tuple[int, str] | None = None,
+        newest_first: bool = True,
+    ) -> TaskPage:
+        with self._lock:
+            return page(self._table.rows.values(), where, limit=limit, after=after, newest_first=newest_first)
+
+    async def read_logs(
+        self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> tuple[LogLine, ...]:
+        with self._lock:
+            return lines_of(self._table.rows.get(task_id), attempt=attempt, after=after, limit=limit)
+
+    async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
+        with self._lock:
+            row = self._table.rows.get(task_id)
+            return tuple(row.attempts or ()) if row is not None else ()
+
+    async def list_functions(self) -> tuple[FunctionRow, ...]:
+        with self._lock:
+            return tuple(self._functions[name] for name in sorted(self._functions))
+
+    async def list_workers(self) -> tuple[WorkerRow, ...]:
+        with self._lock:
+            return tuple(_worker_rows(sorted(self._table.holders.items())))
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        with self._lock:
+            tallies = self._table.tallies
+            return {(queue, state): n for queue, tally in tallies.items() for state, n in tally.items() if n}
+
+    async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
+        with self._lock:
+            return ahead(self._table, task, limit)
+
+    # --- wake-ups ---
+
+    def mark(self, topic: Topic) -> int:
+        return self._bells.mark(topic)
+
+    async def wait(self, topic: Topic, since: int, timeout: float) -> int:
+        return await self._bells.wait(topic, since, timeout)
+
+    # --- its own life ---
+
+    async def open(self) -> None:
+        self._closed = False
+
+    async def close(self) -> None:
+        """Refuse writes from now on and let all who wait go; what is stored can still be read."""
+        self._closed = True
+        for topic in Topic:
+            self._bells.ring(topic)
+
+    async def time(self) -> Now:
+        return self._clock.now()
+
+    async def status(self) -> StoreStatus:
+        with self._lock:
+            table = self._open_table()
+            detail = {"tasks": len(table.rows), "unfinished": table.unfinished}
+            return StoreStatus("memory", self._url, 0, detail)
+
+    def _open_table(self) -> Table:
+        if self._closed:
+            message = "the memory storage is closed"
+            raise StorageUnavailable(message)
+        return self._table
+
+    def _ring(self) -> None:
+        """Ring for what the last write did; called after the lock is let go.
+
+        Another thread's write may be rung for here: once is enough, and nobody's ring is lost.
+        """
+        table = self._table
+        if table.rang_ready:
+            table.rang_ready = False
+            self._bells.ring(Topic.READY)
+        if table.rang_ended:
+            table.rang_ended = False
+            self._bells.ring(Topic.ENDED)
+
+
+def _end(table: Table, end: Completion, now: Now) -> bool:
+    if table.end(end, now=now) is None:
+        return False
+    if end.then:
+        submit(table, end.then, now=now)
+    return True
+
+
+def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
+    """Say where a worker and the store differ about what it holds."""
+    running = holder.running
+    believed = {(task_id, attempt) for task_id, attempt in held}
+    lost = tuple([Lease(*lease) for lease in held if not _holds(running.get(lease[0]), lease[1])])
+    rows: list[Row] = sorted(running.values(), key=lambda row: row.spec.id)
+    cancel = tuple([(row.spec.id, row.cancel_reason or reasons.CANCELLED) for row in rows if row.cancel_requested])
+    strays = tuple([row.view() for row in rows if (row.spec.id, row.attempt) not in believed])
+    return BeatReply(lost, cancel, strays)
+
+
+def _holds(row: Row | None, attempt: int) -> bool:
+    return row is not None and row.attempt == attempt
+
+
+def _cancel(table: Table, task_id: str, reason: str, now: Now) -> CancelStatus:
+    row = table.rows.get(task_id)
+    if row is None:
+        return "missing"
+    if row.ended:
+        return "finished"
+    if row.state is State.RUNNING:
+        table.request_cancel(row, reason)
+        return "requested"
+    table.withdraw(row)
+    table.cancel(row, reason, now=now)
+    return "cancelled"
+
+
+def _delete(table: Table, task_id: str) -> bool:
+    row = table.rows.get(task_id)
+    if row is None or not row.ended:
+        return False
+    table.forget(row)
+    return True
+
+
+def _worker_rows(holders: Iterable[tuple[str, Holder]]) -> Iterable[WorkerRow]:
+    for _, holder in holders:
+        if holder.info is not None:
+            yield WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running))

@@ -1,0 +1,146 @@
+"""The memory storage's order: ready rows in lanes of one (queue, executor, priority), scheduled ones by due time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
+
+from angelica.clock import Now
+from angelica.domain.claims import rank_levels
+from angelica.storage.memory_rows import Row
+
+Entry = tuple[int, str, int, Row]
+
+_SLACK = 1_000
+
+
+class Heap:
+    """Rows in order of (`run_at`, id), with lazy deletion: an entry is live while its row carries its ticket."""
+
+    __slots__ = ("entries", "live")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.live = 0
+
+    def head(self) -> Row | None:
+        """Return the first live row without taking it."""
+        entries = self.entries
+        while entries:
+            entry = entries[0]
+            if entry[3].ticket == entry[2]:
+                return entry[3]
+            heappop(entries)
+        return None
+
+    def take(self, limit: int) -> list[Row]:
+        """Take the first `limit` live rows."""
+        entries = self.entries
+        taken: list[Row] = []
+        while entries and len(taken) < limit:
+            _, _, ticket, row = heappop(entries)
+            if row.ticket == ticket:
+                row.ticket = 0
+                taken.append(row)
+        self.live -= len(taken)
+        return taken
+
+    def drop(self, row: Row) -> None:
+        """Make the row's entry a dead one, and clear dead entries out when they are most of the heap."""
+        row.ticket = 0
+        self.live -= 1
+        if len(self.entries) > 2 * self.live + _SLACK:
+            self.entries = [entry for entry in self.entries if entry[3].ticket == entry[2]]
+            heapify(self.entries)
+
+
+class Lanes:
+    """All ready rows: queue and executor, then priority, then a heap; and the scheduled ones in one heap."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[tuple[str, str], dict[int, Heap]] = {}
+        self._due = Heap()
+        # A row that leaves and comes back may have a dead entry of the same (run_at, id): the ticket also keeps the
+        # heap from comparing rows.
+        self._tickets = count(1)
+
+    def add_ready(self, row: Row) -> None:
+        spec = row.spec
+        levels = self._lanes.get((spec.queue, spec.executor))
+        if levels is None:
+            levels = self._lanes[spec.queue, spec.executor] = {}
+        lane = levels.get(spec.priority)
+        if lane is None:
+            lane = levels[spec.priority] = Heap()
+        row.ticket = ticket = next(self._tickets)
+        lane.live += 1
+        heappush(lane.entries, (row.run_at, spec.id, ticket, row))
+
+    def drop_ready(self, row: Row) -> None:
+        spec = row.spec
+        self._lanes[spec.queue, spec.executor][spec.priority].drop(row)
+
+    def add_due(self, row: Row) -> None:
+        row.ticket = ticket = next(self._tickets)
+        self._due.live += 1
+        heappush(self._due.entries, (row.run_at, row.spec.id, ticket, row))
+
+    def drop_due(self, row: Row) -> None:
+        self._due.drop(row)
+
+    def take_due(self, wall: int, limit: int) -> list[Row]:
+        """Take up to `limit` scheduled rows whose `run_at` has come, oldest first."""
+        taken: list[Row] = []
+        while len(taken) < limit:
+            row = self._due.head()
+            if row is None or row.run_at > wall:
+                break
+            taken += self._due.take(1)
+        return taken
+
+    def next_due(self) -> int | None:
+        """Return when the next scheduled row is due."""
+        row = self._due.head()
+        return None if row is None else row.run_at
+
+    def queues(self, executor: str) -> list[str]:
+        """Return the queues that have ready rows for `executor`, by name."""
+        names = []
+        for (queue, kind), levels in list(self._lanes.items()):
+            if not any(lane.live for lane in levels.values()):
+                # Forgotten here, so that queues that come and go leave nothing behind.
+                del self._lanes[queue, kind]
+            elif kind == executor:
+                names.append(queue)
+        return sorted(names)
+
+    def ready(self, queue: str, executor: str) -> int:
+        """Return how many rows are ready."""
+        return sum(lane.live for lane in self._lanes.get((queue, executor), {}).values())
+
+    def take_ready(self, queue: str, executor: str, limit: int, *, now: Now) -> list[Row]:
+        """Take up to `limit` ready rows in the order of claim."""
+        levels = self._lanes.get((queue, executor))
+        if levels is None:
+            return []
+        heads = [(priority, lane.head()) for priority, lane in levels.items() if lane.live]
+        ranks = [(priority, head.run_at) for priority, head in heads if head is not None]
+        order = rank_levels(ranks, now=now) if len(ranks) > 1 else [priority for priority, _ in ranks]
+        taken: list[Row] = []
+        for priority in order:
+            taken += levels[priority].take(limit - len(taken))
+            if len(taken) == limit:
+                break
+        return taken
+
+    def walk(self, queue: str, executor: str) -> Iterator[Row]:
+        """Go through the ready rows of a queue and executor, in no order."""
+        for lane in self._lanes.get((queue, executor), {}).values():
+            yield from (entry[3] for entry in lane.entries if entry[3].ticket == entry[2])
+
+    def oldest(self) -> Row | None:
+        """Return the ready row with the least (`run_at`, id) of all lanes."""
+        heads = [lane.head() for levels in self._lanes.values() for lane in levels.values()]
+        rows: Sequence[Row] = [row for row in heads if row is not None]
+        return min(rows, key=lambda row: (row.run_at, row.spec.id), default=None)

@@ -1,0 +1,75 @@
+"""The memory storage's reads: filters over rows, pages, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+from angelica.domain.task import State, Task
+from angelica.storage.memory_rows import Row
+from angelica.storage.memory_table import Table
+from angelica.storage.protocol import LogLine, TaskFilter, TaskPage
+
+
+def page(
+    rows: Iterable[Row], where: TaskFilter, *, limit: int, after: tuple[int, str] | None, newest_first: bool
+) -> TaskPage:
+    """Return one page of the rows that match, in order of (`created_at`, id)."""
+    found = [(_key(row), row) for row in rows if matches(row, where)]
+    if after is not None:
+        found = [(key, row) for key, row in found if (key < after if newest_first else key > after)]
+    found.sort(key=lambda pair: pair[0], reverse=newest_first)
+    items = tuple(row.view() for _, row in found[:limit])
+    return TaskPage(items, found[limit - 1][0] if len(found) > limit > 0 else None)
+
+
+def _key(row: Row) -> tuple[int, str]:
+    return row.spec.created_at, row.spec.id
+
+
+def matches(row: Row, where: TaskFilter) -> bool:
+    """Whether every given part of the filter fits; `created_after` is inclusive, `created_before` is not."""
+    spec = row.spec
+    extras = spec.extras
+    return (
+        (where.states is None or row.state in where.states)
+        and (not where.queues or _named(spec.queue, where.queues))
+        and (not where.functions or _named(spec.function, where.functions))
+        and all(extras.labels.get(name) == value for name, value in where.labels.items())
+        and (where.created_after is None or spec.created_at >= where.created_after)
+        and (where.created_before is None or spec.created_at < where.created_before)
+        and (where.held is None or (row.held is not None) == where.held)
+        and (where.retrying is None or _retrying(row) == where.retrying)
+        and (where.parent_id is None or extras.parent_id == where.parent_id)
+        and (where.retry_of is None or extras.retry_of == where.retry_of)
+    )
+
+
+def _named(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns is the name, or its beginning followed by `*`."""
+    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
+
+
+def _retrying(row: Row) -> bool:
+    return row.state is State.SCHEDULED and row.failures + row.crashes > 0
+
+
+def lines_of(row: Row | None, *, attempt: int | None, after: tuple[int, int], limit: int) -> tuple[LogLine, ...]:
+    """Return the log lines after the cursor, in order of (attempt, seq)."""
+    if row is None or row.logs is None:
+        return ()
+    numbers = sorted(row.logs) if attempt is None else [attempt]
+    lines = (line for number in numbers for line in row.logs.get(number, ()) if (line.attempt, line.seq) > after)
+    return tuple(islice(lines, limit))
+
+
+def ahead(table: Table, task: Task, limit: int) -> int:
+    """Count the ready rows of the task's queue and executor that come before it, up to `limit`."""
+    spec = task.spec
+    place = (-spec.priority, task.run_at, spec.id)
+    before = (
+        row
+        for row in table.lanes.walk(spec.queue, spec.executor)
+        if (-row.spec.priority, row.run_at, row.spec.id) < place
+    )
+    return sum(1 for _ in islice(before, limit))

@@ -1,0 +1,256 @@
+"""The memory storage's table: all rows with their indexes and counters, and every transition of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Final
+
+from angelica.clock import Now
+from angelica.domain import reasons
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
+from angelica.storage.memory_lanes import Lanes
+from angelica.storage.memory_rows import Row
+from angelica.storage.protocol import LogLine, Note, WorkerInfo
+
+_QUEUED: Final = State.QUEUED
+_RUNNING: Final = State.RUNNING
+_SUCCEEDED: Final = State.SUCCEEDED
+_CANCELLED: Final = State.CANCELLED
+
+
+@dataclass(slots=True)
+class Holder:
+    """A worker and the rows that run under its name; `info` is None for one that never registered."""
+
+    info: WorkerInfo | None = None
+    lease_until: int = 0
+    seen_at: int = 0
+    running: dict[str, Row] = field(default_factory=dict)
+
+    def void(self, tick: int, boot: str) -> bool:
+        """Whether its lease is over at `tick` of `boot`; a lease of another boot is over at once."""
+        return self.info is None or self.lease_until <= tick or self.info.boot != boot
+
+
+class Table:
+    """Not thread-safe: the storage holds its lock around every call.
+
+    `rang_ready` and `rang_ended` are raised by what happened and lowered by the storage, which rings after it.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+        self.lanes = Lanes()
+        self.holders: dict[str, Holder] = {}
+        self.tallies: dict[str, dict[State, int]] = {}
+        self.unfinished = 0
+        self.rang_ready = False
+        self.rang_ended = False
+        self._uniques: dict[tuple[str, str], str] = {}
+        self._parked: dict[tuple[str, str], dict[str, Row]] = {}
+        self._retained: list[tuple[int, str]] = []
+
+    def insert(self, spec: NewTask, *, now: Now) -> Row:
+        """Store a new task: ready if it is due, else scheduled."""
+        due = spec.run_at <= now.wall
+        state = _QUEUED if due else State.SCHEDULED
+        tally = self.tallies.get(spec.queue)
+        if tally is None:
+            tally = self.tallies[spec.queue] = dict.fromkeys(State, 0)
+        row = self.rows[spec.id] = Row(spec, state, tally)
+        tally[state] += 1
+        self.unfinished += 1
+        if spec.unique is not None:
+            self._uniques[spec.function, spec.unique.key] = spec.id
+        if due:
+            self.lanes.add_ready(row)
+            self.rang_ready = True
+        else:
+            self.lanes.add_due(row)
+        return row
+
+    def unique_holder(self, spec: NewTask) -> str | None:
+        """Return the id of the task that has the unique key of `spec`, if any."""
+        return None if spec.unique is None else self._uniques.get((spec.function, spec.unique.key))
+
+    def start(self, row: Row, worker: str, running: dict[str, Row]) -> Task:
+        """Give a row that was taken from its lane to a worker, as a new attempt."""
+        row.attempt += 1
+        row.state = _RUNNING
+        row.worker = worker
+        row.started_at = None
+        row.revision += 1
+        tally = row.tally
+        tally[_QUEUED] -= 1
+        tally[_RUNNING] += 1
+        running[row.spec.id] = row
+        return row.view()
+
+    def holder(self, worker: str) -> Holder:
+        """Return what is known of a worker, made now if nothing was."""
+        holder = self.holders.get(worker)
+        if holder is None:
+            holder = self.holders[worker] = Holder()
+        return holder
+
+    def end(self, end: Completion, *, now: Now) -> Row | None:
+        """Write a completion and return its row, or return None if its fence refuses it."""
+        row = self.rows.get(end.task_id)
+        if row is None or row.attempt != end.attempt or row.state is not _RUNNING:
+            return None
+        holder = self.holders[row.worker or ""]
+        if end.expired_by is not None and not holder.void(end.expired_by, now.boot):
+            return None
+        del holder.running[end.task_id]
+        row.tally[_RUNNING] -= 1
+        row.revision += 1
+        row.failures = end.failures
+        row.crashes = end.crashes
+        if end.started_at is not None:
+            row.started_at = end.started_at
+        if end.outcome != "succeeded":
+            self._remember(row, end)
+        row.error = end.error
+        if end.state in TERMINAL:
+            row.result = end.result
+            self._settle(row, end.state, end.finished_at, end.retain_until)
+        elif row.cancel_requested:
+            row.error = TaskError(row.cancel_reason or reasons.CANCELLED, attempt=row.attempt)
+            self._settle(row, _CANCELLED, end.finished_at, end.retain_until)
+        else:
+            self._return(row, end)
+        return row
+
+    def cancel(self, row: Row, reason: str, *, now: Now) -> None:
+        """End a row that has not started (and is in no lane any more) as cancelled."""
+        row.tally[row.state] -= 1
+        row.revision += 1
+        row.held = None
+        row.error = TaskError(reason, attempt=row.attempt)
+        self._settle(row, _CANCELLED, now.wall, now.wall + row.spec.policy.retention)
+
+    def request_cancel(self, row: Row, reason: str) -> None:
+        """Ask for the end of a running row; the first reason stands."""
+        if not row.cancel_requested:
+            row.cancel_requested = True
+            row.cancel_reason = reason
+            row.revision += 1
+
+    def withdraw(self, row: Row) -> None:
+        """Take an unstarted row out of the index that it stands in."""
+        if row.state is State.SCHEDULED:
+            self.lanes.drop_due(row)
+        elif row.held is not None:
+            del self._parked[row.held, row.spec.function][row.spec.id]
+        else:
+            self.lanes.drop_ready(row)
+
+    def promote(self, row: Row) -> None:
+        """Make a row that was taken from the scheduled ones ready."""
+        row.tally[State.SCHEDULED] -= 1
+        row.tally[_QUEUED] += 1
+        self._make_ready(row)
+
+    def free(self, rule: str, functions: Iterable[str]) -> None:
+        """Make the rows ready that `rule` holds for these functions."""
+        for function in functions:
+            for row in self._parked.pop((rule, function), {}).values():
+                row.held = None
+                self._make_ready(row)
+
+    def annotate(self, note: Note) -> bool:
+        """Write a checkpoint or progress; False if stale."""
+        row = self.rows.get(note.task_id)
+        if row is None or not row.running_as(note.attempt):
+            return False
+        if note.checkpoint is not None:
+            row.checkpoint = note.checkpoint
+        if note.progress is not None:
+            row.progress = note.progress
+        row.revision += 1
+        return True
+
+    def append_log(self, line: LogLine) -> bool:
+        """Store a line at its place (a repeated one changes nothing); False if stale."""
+        row = self.rows.get(line.task_id)
+        if row is None or not row.running_as(line.attempt):
+            return False
+        if row.logs is None:
+            row.logs = {}
+        lines = row.logs.setdefault(line.attempt, [])
+        if not lines or line.seq > lines[-1].seq:
+            lines.append(line)
+        elif all(known.seq != line.seq for known in lines):
+            lines.append(line)
+            lines.sort(key=lambda known: known.seq)
+        return True
+
+    def forget(self, row: Row) -> None:
+        """Delete a row with all that belongs to it; one that has not ended is taken out of its index first."""
+        if not row.ended:
+            self.withdraw(row)
+            self.unfinished -= 1
+        row.tally[row.state] -= 1
+        del self.rows[row.spec.id]
+        self._free_unique(row)
+
+    def take_outdated(self, wall: int, limit: int) -> list[Row]:
+        """Return up to `limit` ended rows past their `retain_until`, oldest first."""
+        retained = self._retained
+        taken: list[Row] = []
+        while retained and retained[0][0] <= wall and len(taken) < limit:
+            until, task_id = heappop(retained)
+            row = self.rows.get(task_id)
+            # Else it was deleted by hand, and the id may have been used again.
+            if row is not None and row.retain_until == until:
+                row.retain_until = None
+                taken.append(row)
+        return taken
+
+    def _remember(self, row: Row, end: Completion) -> None:
+        attempt = Attempt(end.task_id, end.attempt, end.outcome, row.worker, row.started_at, end.finished_at, end.error)
+        if row.attempts is None:
+            row.attempts = []
+        row.attempts.append(attempt)
+
+    def _settle(self, row: Row, state: State, finished_at: int, retain_until: int) -> None:
+        """The end of a task, whatever the way."""
+        row.state = state
+        row.tally[state] += 1
+        row.finished_at = finished_at
+        row.retain_until = retain_until
+        self.unfinished -= 1
+        self.rang_ended = True
+        heappush(self._retained, (retain_until, row.spec.id))
+        unique = row.spec.unique
+        if unique is not None and unique.scope == "live":
+            self._free_unique(row)
+
+    def _return(self, row: Row, end: Completion) -> None:
+        """Back to the queue, now or later."""
+        row.state = end.state
+        row.tally[end.state] += 1
+        row.run_at = end.run_at
+        row.worker = None
+        row.held = end.held
+        if end.state is State.SCHEDULED:
+            self.lanes.add_due(row)
+        elif end.held is not None:
+            self._parked.setdefault((end.held, row.spec.function), {})[row.spec.id] = row
+        else:
+            self.lanes.add_ready(row)
+            self.rang_ready = True
+
+    def _make_ready(self, row: Row) -> None:
+        row.state = _QUEUED
+        row.revision += 1
+        self.lanes.add_ready(row)
+        self.rang_ready = True
+
+    def _free_unique(self, row: Row) -> None:
+        unique = row.spec.unique
+        if unique is not None and self._uniques.get((row.spec.function, unique.key)) == row.spec.id:
+            del self._uniques[row.spec.function, unique.key]

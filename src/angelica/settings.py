@@ -1,0 +1,284 @@
+"""Settings: one frozen value, read from keywords, the environment and a file, that knows where each part came from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self
+
+from angelica import options
+from angelica.clock import DAY, HOUR, MINUTE, SECOND
+from angelica.domain.retry import PROFILES, Profile
+from angelica.errors import InvalidValue, NotSupported
+from angelica.options import Option, option, optional
+
+PREFIX: Final = "ANGELICA_"
+FILE: Final = "angelica.toml"
+PROJECT_FILE: Final = "pyproject.toml"
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+_MILLISECOND: Final = 1000
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _no_origins() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+def _url(value: Any) -> str:
+    """Read the address of a store; a bare path means SQLite."""
+    address = options.text(os.fspath(value) if isinstance(value, Path) else value)
+    if address in ("memory:", ":memory:", "memory://"):
+        return "memory:"
+    scheme, separator, _ = address.partition("://")
+    if not separator:
+        return f"sqlite:///{address}"
+    if scheme == "sqlite" and len(address) > len("sqlite:///") and address.startswith("sqlite:///"):
+        return address
+    if scheme in ("postgres", "postgresql"):
+        raise NotSupported(
+            "/url", "PostgreSQL comes in a later release", hint="sqlite:///angelica.db, or a file's path"
+        )
+    raise ValueError("sqlite:///angelica.db, sqlite:////var/lib/angelica/angelica.db, a file's path, or memory:")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one engine. Durations are microseconds, sizes are bytes.
+
+    Make it with `Settings.load()`, which takes the units that users write (`"30s"`, `"64KiB"`, plain seconds).
+    """
+
+    url: str = option(
+        "sqlite:///angelica.db", _url, "Where everything is kept: an SQLite file (a plain path will do) or `memory:`."
+    )
+    name: str = option("default", options.text, "The engine's name, in logs and metrics.")
+    app: str | None = option(
+        None, optional(options.text), "Where the engine stands in your code, as `module:attribute`.", shown="none"
+    )
+    host: str = option("127.0.0.1", options.text, "The address that the API listens on.")
+    port: int = option(8765, options.port, "The port that the API listens on; 0 takes a free one.")
+    workers: int = option(1, options.whole(1, 1024), "Worker processes.")
+    slots: int | None = option(
+        None,
+        optional(options.whole(1, 100_000)),
+        "Tasks that one worker process runs at a time, over all executors. "
+        "None: 1,000 async ones, and min(32, CPUs + 4) in threads.",
+        shown="none",
+    )
+    queues: tuple[str, ...] | None = option(
+        None, optional(options.texts), "The queues that workers serve. None: every queue.", shown="none"
+    )
+    lease_ttl: int = option(
+        15 * SECOND,
+        options.duration(SECOND, HOUR),
+        "How long a worker holds its tasks after its last heartbeat; the longest that a lost host goes unnoticed.",
+        shown="15s",
+    )
+    heartbeat: int = option(
+        5 * SECOND, options.duration(100 * _MILLISECOND, HOUR), "How often leases are renewed.", shown="5s"
+    )
+    lease_margin: int = option(
+        3 * SECOND,
+        options.duration(0, HOUR),
+        "How long before its lease's end a worker stops trusting it and stops its handlers.",
+        shown="3s",
+    )
+    grace: int = option(
+        20 * SECOND,
+        options.duration(0, DAY),
+        "How long running tasks may finish at a stop, before they are given back.",
+        shown="20s",
+    )
+    poll: int = option(
+        SECOND,
+        options.duration(10 * _MILLISECOND, MINUTE),
+        "The net below the wake-ups: how often to look anyway.",
+        shown="1s",
+    )
+    retention: int = option(
+        7 * DAY,
+        options.duration(0, 3660 * DAY),
+        "How long ended tasks are kept, if the function does not say.",
+        shown="7d",
+    )
+    payload_limit: int = option(
+        256 * KIB, options.size(KIB, 64 * MIB), "The largest arguments of a task, as JSON.", shown="256KiB"
+    )
+    result_limit: int = option(64 * KIB, options.size(KIB, 64 * MIB), "The largest result, as JSON.", shown="64KiB")
+    checkpoint_limit: int = option(
+        64 * KIB,
+        options.size(KIB, 64 * MIB),
+        "The largest checkpoint, and the largest progress, as JSON.",
+        shown="64KiB",
+    )
+    log_limit: int = option(
+        10 * MIB,
+        options.size(KIB, 1024 * MIB),
+        "What one attempt may log; the rest is dropped and counted.",
+        shown="10MiB",
+    )
+    log_line_limit: int = option(
+        16 * KIB, options.size(80, MIB), "The longest line of a log; a longer one is cut, and says so.", shown="16KiB"
+    )
+    body_limit: int = option(MIB, options.size(KIB, 256 * MIB), "The largest body of an HTTP request.", shown="1MiB")
+    max_depth: int | None = option(
+        None,
+        optional(options.whole(1, 10**9)),
+        "Unfinished tasks beyond which a submit is refused (429). None: no bound.",
+        shown="none",
+    )
+    memory_bound: int = option(
+        100_000, options.whole(1, 10**8), "Unfinished tasks that one process keeps for `durable=False` functions."
+    )
+    durability: Literal["full", "fast"] = option(
+        "full",
+        options.choice("full", "fast"),
+        "`full`: on disk before a submit is answered. `fast`: a power cut may take the last commits.",
+    )
+    auto_migrate: bool = option(
+        default=True, read=options.flag, doc="Bring the store's schema up to date at start.", shown="true"
+    )
+    embed: Literal["on", "off"] = option(
+        "on", options.switch, "Whether `engine.lifespan` runs a worker in its process, or only submits."
+    )
+    validation_status: int = option(
+        422, options.status, "The HTTP status of a request that was read and refused: 422 or 400."
+    )
+    allowed_hosts: tuple[str, ...] = option(
+        (), options.texts, "Host names that requests may name, besides those of the loopback.", shown="none besides"
+    )
+    log_format: Literal["text", "json"] | None = option(
+        None,
+        optional(options.choice("text", "json")),
+        "How our processes log. None: text in `angelica dev`, JSON in `angelica serve`.",
+        shown="none",
+    )
+    profiles: Mapping[str, Profile] = option(
+        PROFILES,
+        options.profiles,
+        "Named pairs of `timeout` and `retries` for `@engine.task(profile=…)`.",
+        shown="quick 2s/2, write 5s/3, bulk 30s/1",
+        env=False,
+    )
+    origins: Mapping[str, str] = field(default_factory=_no_origins, repr=False, compare=False)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        directory: str | Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        source: str = "keyword",
+        **given: Any,
+    ) -> Self:
+        """Read keywords, then `ANGELICA_*`, then `angelica.toml` or `[tool.angelica]` of `pyproject.toml`.
+
+        The first that has a value wins; a keyword that is None is as good as not given (the word `"none"` sets None).
+        `directory` is where the files are looked for (default: the current one), `environ` stands for `os.environ`,
+        `source` names the keywords' origin. Raises `InvalidValue`, which names the key and where it came from, for a
+        key that is unknown and a value that does not fit.
+        """
+        written: dict[str, tuple[Any, str]] = {}
+        for key, value, origin in _from_file(Path(directory or ".")):
+            written[key] = (value, origin)
+        for key, value, origin in _from_environment(os.environ if environ is None else environ):
+            written[key] = (value, origin)
+        for key, value in given.items():
+            _check_known(key, source)
+            if value is not None:
+                written[key] = (value, source)
+        values = {key: _read(key, value, origin) for key, (value, origin) in written.items()}
+        made = cls(**values, origins=MappingProxyType({key: origin for key, (_, origin) in written.items()}))
+        made._check()
+        return made
+
+    def origin(self, name: str) -> str:
+        """Return where a value came from: `default`, `keyword`, `environment variable …`, or a file."""
+        _check_known(name, "origin()")
+        return self.origins.get(name, "default")
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The file of an SQLite store, None for any other."""
+        prefix = "sqlite:///"
+        return Path(self.url.removeprefix(prefix)) if self.url.startswith(prefix) else None
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the API listens on this machine only."""
+        return self.host in _LOOPBACK
+
+    def _check(self) -> None:
+        """What must hold between settings."""
+        trusted = self.lease_ttl - self.lease_margin
+        if self.heartbeat >= trusted:
+            problem = f"{self.heartbeat / SECOND:g}s leaves no time to renew a lease (from {self.origin('heartbeat')})"
+            hint = f"less than lease_ttl - lease_margin, which is {trusted / SECOND:g}s"
+            raise InvalidValue("/heartbeat", problem, hint=hint, rule="too_large")
+
+
+OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
+    {f.name: f.metadata["option"] for f in fields(Settings) if "option" in f.metadata}
+)
+
+
+def _read(key: str, value: Any, origin: str) -> Any:
+    try:
+        return OPTIONS[key].read(value)
+    except NotSupported:
+        raise
+    except ValueError as error:
+        raise InvalidValue(f"/{key}", f"{value!r} will not do (from {origin})", hint=f"must be {error}") from None
+
+
+def _check_known(key: str, origin: str) -> None:
+    if key not in OPTIONS:
+        near = get_close_matches(key, OPTIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(OPTIONS)}"
+        raise InvalidValue(f"/{key}", f"there is no such setting (from {origin})", hint=hint, rule="unknown_field")
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    """Yield what `ANGELICA_*` says. An empty variable counts as unset.
+
+    A variable that is no setting may belong to somebody else (the command line's token, what Kubernetes makes for a
+    Service): only one that looks like a slip of the pen is refused.
+    """
+    for variable in sorted(environ):
+        key = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or not environ[variable].strip():
+            continue
+        origin = f"environment variable {variable}"
+        if key in OPTIONS:
+            if not OPTIONS[key].env:
+                raise InvalidValue(f"/{key}", f"cannot be set by an {origin}", hint=f"set it in {FILE}")
+            yield key, environ[variable], origin
+        elif get_close_matches(key, OPTIONS, n=1, cutoff=0.74):
+            _check_known(key, origin)
+
+
+def _from_file(directory: Path) -> Iterator[tuple[str, Any, str]]:
+    """Yield what the file says: `angelica.toml` if it is there, else `[tool.angelica]` of `pyproject.toml`."""
+    path = directory / FILE
+    if path.is_file():
+        table, origin = _toml(path), FILE
+    else:
+        path = directory / PROJECT_FILE
+        tools = _toml(path).get("tool", {}) if path.is_file() else {}
+        table, origin = tools.get("angelica", {}), f"[tool.angelica] in {PROJECT_FILE}"
+    for key, value in table.items():
+        _check_known(key, origin)
+        yield key, value, origin
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidValue(f"/{path.name}", f"cannot be read: {error}", hint="a TOML file in UTF-8") from None

@@ -93,8 +93,7 @@ async def settle_worker(
         if not done:  # another process settles them, or the page is full of others' tasks: the sweep sees to it
             break
     if not await storage.end_worker(worker, now=now) and started and start_file:
-        with suppress(OSError):
-            Path(start_file).unlink()
+        _remove(start_file)
     crashed = sum(end.outcome != "released" for _, end in ends)
     return Settled(tuple(ends), crashed, len(ends) - crashed)
 
@@ -114,3 +113,8 @@ def judge(task: Task, started: Started | None, death: Death) -> Outcome:
     message = f"its worker process (pid {death.pid}) {death.words()}"
     kind = "SegmentationFault" if death.signal == signal.SIGSEGV else "WorkerDied"
     return Crashed(TaskError(reasons.CRASHED, type=kind, message=message, attempt=task.attempt))
+
+
+def _remove(start_file: str) -> None:
+    with suppress(OSError):
+        Path(start_file).unlink()

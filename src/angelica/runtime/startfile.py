@@ -10,7 +10,7 @@ Layout, little-endian, fixed when the file is made:
     8    1   version, 1
     9    1   1 once an attempt found no room
     12   4   number of slots, n
-    64   n   one state byte a slot: 0 free, 1 begun, 2 held (claimed, not begun), 3 ended (its completion not yet stored)
+    64   n   one state byte a slot: 0 free, 1 begun, 2 held (claimed, not begun), 3 ended (not yet stored)
     64+n 1   scratch byte: the slot of attempts that found no room
     then n records of 144 bytes, ASCII: attempt (11 wide), a space, task id, padded with spaces
 """

@@ -1,0 +1,133 @@
+"""One child process of the supervisor: how it is started, what it said over its link, how it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from angelica.clock import tick_micros
+from angelica.domain.task import NOTHING
+from angelica.runtime.childlink import LINK_VARIABLE
+
+ChildKind = Literal["api", "worker"]
+_LINE_LIMIT: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """What to run: `argv` with `env` on top of ours and the descriptors `pass_fds` inherited."""
+
+    name: str
+    kind: ChildKind
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    pass_fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a child could not start, in its own words; `fatal` is an exit code when trying again is of no use."""
+
+    error: str
+    hint: str = ""
+    detail: str = ""
+    fatal: int | None = None
+
+
+class Child:
+    """A running child. `facts` is what it said when it became ready, `failure` why it could not."""
+
+    def __init__(self, spec: ChildSpec, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
+        self.spec = spec
+        self.process = process
+        self.born = tick_micros()
+        self.ready = False
+        self.facts: dict[str, Any] = {}
+        self.failure: Failure | None = None
+        self.files: tuple[str, ...] = ()
+        self.stopping = False
+        self._channel = channel
+
+    @classmethod
+    async def spawn(cls, spec: ChildSpec) -> Child:
+        """Start the process, in our own process group: a kill of the group leaves no orphan."""
+        ours, theirs = socket.socketpair()
+        try:
+            env = {**os.environ, **spec.env, LINK_VARIABLE: f"{theirs.fileno()}:{os.getpid()}"}
+            fds = (theirs.fileno(), *spec.pass_fds)
+            process = await asyncio.create_subprocess_exec(
+                *spec.argv, stdin=subprocess.DEVNULL, env=env, pass_fds=fds
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        return cls(spec, process, ours)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def listen(self, on_ready: Callable[[Child], None]) -> int:
+        """Read what the child says until it ends; return its return code (negative: a signal)."""
+        reading = asyncio.create_task(self._read(on_ready))
+        try:
+            code = await self.process.wait()
+            with suppress(TimeoutError):  # its last words may still be in the socket; a grandchild may keep it open
+                await asyncio.wait_for(reading, 0.2)
+            return code
+        finally:
+            reading.cancel()
+            self._channel.close()
+
+    async def _read(self, on_ready: Callable[[Child], None]) -> None:
+        loop = asyncio.get_running_loop()
+        buffer = b""
+        while data := await self._receive(loop):
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                self._hear(json.loads(line), on_ready)
+            if len(buffer) > _LINE_LIMIT:
+                return
+
+    async def _receive(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        try:
+            return await loop.sock_recv(self._channel, 65536)
+        except OSError:
+            return b""
+
+    def _hear(self, message: dict[str, Any], on_ready: Callable[[Child], None]) -> None:
+        self.files = tuple(message.pop("files", ())) or self.files
+        if message.pop("ready", False):
+            self.facts = message
+            self.ready = True
+            on_ready(self)
+        elif "failed" in message:
+            text = {key: str(message.get(key) or "") for key in ("failed", "hint", "detail")}
+            self.failure = Failure(text["failed"], text["hint"], text["detail"], message.get("fatal"))
+
+    def tell(self, word: str) -> None:
+        """Send a word down the link; a child that does not read loses it."""
+        with suppress(OSError):
+            self._channel.send(word.encode() + b"\n")
+
+    def terminate(self) -> None:
+        """Ask it to stop; asked again, it hastens."""
+        self.stopping = True
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.stopping = True
+        with suppress(ProcessLookupError):
+            self.process.kill()

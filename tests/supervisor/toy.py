@@ -1,0 +1,49 @@
+"""A child process for the supervisor's tests: says what it is told to say, writes down what happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from angelica.runtime.childlink import ChildLink
+
+
+async def main(name: str, mode: str, journal: Path) -> int:
+    link = ChildLink.inherit()
+    assert link is not None
+
+    def note(word: str) -> None:
+        with journal.open("a") as file:
+            file.write(f"{name} {word} {os.getpid()}\n")
+
+    note("started")
+    if mode == "broken":
+        link.failed("ImportError: no module named nosuch", hint="check APP")
+        return 1
+    if mode == "fatal":
+        link.failed("the schema is newer", fatal=69)
+        return 69
+    stop = asyncio.Event()
+    terms = 0
+
+    def on_term() -> None:
+        nonlocal terms
+        terms += 1
+        note("term")
+        if mode == "deaf" or (mode == "slow" and terms < 2):
+            return
+        stop.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
+    link.watch(note, stop.set)
+    link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
+    await stop.wait()
+    note("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))))

@@ -36,7 +36,7 @@ def test_defaults_are_what_they_would_be_read_as() -> None:
     plain = Settings()
     for name, option in OPTIONS.items():
         value = getattr(plain, name)
-        if value is None or name in {"profiles"}:
+        if value is None or name == "profiles":
             continue
         written = format_duration(value) if option.shown.endswith(("s", "d")) and isinstance(value, int) else value
         assert option.read(written) == value, name

@@ -13,6 +13,10 @@ class LineSink(Protocol):
         """Record one line (or several, split at newlines) of `running`; any thread; never raises, never blocks."""
         ...
 
+    def feed(self, running: Running, stream: str, text: str) -> None:
+        """Take raw text of an output stream: a line is recorded when its end comes, the rest when the attempt ends."""
+        ...
+
 
 class Running:
     """One attempt in execution, as loggers see it. `log` is owned by the sink: None until the first line."""

@@ -162,7 +162,7 @@ class MemoryStorage:
         return self._table.unfinished
 
     def drop_oldest(self, *, now: Now) -> Task | None:
-        """Cancel the ready task with the least (`run_at`, id), reason `overflow`, and return it (None if none is ready)."""
+        """Cancel the ready task with the least (`run_at`, id), reason `overflow`, and return it, or None."""
         with self._lock:
             table = self._open_table()
             row = table.lanes.oldest()

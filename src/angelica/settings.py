@@ -151,7 +151,7 @@ class Settings:
         422, options.status, "The HTTP status of a request that was read and refused: 422 or 400."
     )
     allowed_hosts: tuple[str, ...] = option(
-        (), options.texts, "Host names that requests may name, besides those of the loopback.", shown="none besides"
+        (), options.texts, "Host names that requests may name, besides those of the loopback.", shown="none"
     )
     log_format: Literal["text", "json"] | None = option(
         None,

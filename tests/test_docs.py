@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 
+from angelica.cli.root import root
+from angelica.cli.state import GlobalOptions
 from angelica.settings import Settings
 from tools import reference
 
@@ -95,6 +99,25 @@ def test_make_targets_that_the_pages_name_are_there(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     asked = {m for block in blocks(page) for m in re.findall(r"^\$ make ([a-z]+)", block.text, re.MULTILINE)}
     assert asked - targets == set()
+
+
+@pytest.mark.parametrize("page", having("console"), ids=named)
+def test_command_lines_that_the_pages_name_are_understood(page: Path) -> None:
+    for block in blocks(page):
+        for line in re.findall(r"^\$ angelica( .*)$", block.text, re.MULTILINE):
+            parse(shlex.split(line.split("  #")[0]))
+
+
+def parse(words: list[str]) -> None:
+    """Read a command line down to its last option, without running it."""
+    command: click.Command = root
+    context = click.Context(command, obj=GlobalOptions())
+    while isinstance(command, click.Group):
+        name, found, words = command.resolve_command(context, words)
+        assert name is not None
+        assert found is not None
+        context, command = click.Context(found, parent=context, info_name=name), found
+    command.make_context(command.name, words, parent=context.parent)
 
 
 @pytest.mark.parametrize("page", list(reference.PARTS))

@@ -46,6 +46,8 @@ _HOMES = {
         "WaitTimeout",
     ),
     "angelica.runtime.context": ("Context",),
+    "angelica.runtime.functions": ("Function",),
+    "angelica.runtime.handle": ("TaskHandle",),
     "angelica.settings": ("Settings",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -34,6 +34,8 @@ from angelica.errors import UniqueConflict as UniqueConflict
 from angelica.errors import UnknownFunction as UnknownFunction
 from angelica.errors import WaitTimeout as WaitTimeout
 from angelica.runtime.context import Context as Context
+from angelica.runtime.functions import Function as Function
+from angelica.runtime.handle import TaskHandle as TaskHandle
 from angelica.settings import Settings as Settings
 
 __version__: str

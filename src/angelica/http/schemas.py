@@ -1,0 +1,246 @@
+"""The schemas of the API document: what goes in and out, as JSON Schema 2020-12."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from angelica.http.logs import LineView
+from angelica.http.problems import KINDS
+from angelica.http.submit import BATCH_LIMIT
+from angelica.http.views import INPUT_FIELDS, TaskView
+
+Schema = dict[str, Any]
+
+REF: Final = "#/components/schemas/"
+TEXT: Final[Schema] = {"type": "string"}
+MOMENT: Final[Schema] = {"type": "string", "format": "date-time"}
+NUMBER: Final[Schema] = {"type": "number"}
+INTEGER: Final[Schema] = {"type": "integer"}
+FLAG: Final[Schema] = {"type": "boolean"}
+ANY: Final[Schema] = {}
+DURATION: Final[Schema] = {
+    "description": "Seconds, or text like `30s`, `1h30m`, `PT5M`.",
+    "oneOf": [{"type": "number", "minimum": 0}, {"type": "string"}],
+}
+TEXTS: Final[Schema] = {"type": "object", "additionalProperties": TEXT}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a component."""
+    return {"$ref": REF + name}
+
+
+def nullable(schema: Schema) -> Schema:
+    """Return the schema that allows null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def listed(items: Schema, **more: Schema) -> Schema:
+    """Return the schema of an answer with `items`."""
+    properties = {"items": {"type": "array", "items": items}, **more}
+    return {"type": "object", "required": ["items"], "properties": properties}
+
+
+def thing(description: str, required: str = "", **properties: Schema) -> Schema:
+    """Return the schema of an object; `required` names members with blanks between them."""
+    schema: Schema = {"type": "object", "description": description, "properties": properties}
+    return {**schema, "required": required.split()} if required else schema
+
+
+CURSOR: Final = nullable(TEXT)
+
+NEW_TASK: Final = {
+    **thing(
+        "What is to run, and how. Unknown members are refused.",
+        "name",
+        name={"type": "string", "description": "The function."},
+        args={"type": "array"},
+        kwargs={"type": "object"},
+        task_id={"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"},
+        queue={"type": "string", "default": "default"},
+        priority={"type": "integer", "minimum": -128, "maximum": 127, "default": 0},
+        version=nullable({"type": "integer", "minimum": 0}),
+        labels=TEXTS,
+        headers=TEXTS,
+        extensions={"type": "object"},
+        delay=DURATION,
+        run_at=MOMENT,
+        timeout=nullable(DURATION),
+        timeout_ms={"type": "integer", "minimum": 1},
+        deadline=nullable(MOMENT),
+        retries={"type": "integer", "minimum": 0, "maximum": 1000},
+        backoff=thing("How long to wait before a retry.", kind={"enum": ["fixed", "linear", "exponential"]}),
+        retry_on={"type": "array", "items": TEXT},
+        unique=thing(
+            "At most one such task.",
+            "key",
+            key=TEXT,
+            scope={"enum": ["live", "retained"], "default": "live"},
+            on_conflict={"enum": ["return", "reject"], "default": "return"},
+        ),
+        result_ttl=DURATION,
+    ),
+    "additionalProperties": False,
+}
+
+ERROR_ITEM: Final = thing(
+    "One thing that is wrong.", "pointer code message", pointer=TEXT, code=TEXT, params={"type": "object"}, message=TEXT
+)
+
+PROBLEM: Final = thing(
+    "Any failure (RFC 9457).",
+    "type title status error",
+    type=TEXT,
+    title=TEXT,
+    status=INTEGER,
+    error={"enum": sorted(KINDS)},
+    detail=TEXT,
+    instance=TEXT,
+    trace_id=TEXT,
+    errors={"type": "array", "items": ref("ErrorItem")},
+)
+
+FUNCTION: Final = thing(
+    "A registered function.",
+    "name version executor",
+    name=TEXT,
+    version=INTEGER,
+    executor=TEXT,
+    doc=TEXT,
+    schema=ANY,
+    defaults=ANY,
+    seen_time=MOMENT,
+)
+
+WORKER: Final = thing(
+    "A worker process.",
+    "worker_id host pid",
+    worker_id=TEXT,
+    host=TEXT,
+    pid=INTEGER,
+    version=TEXT,
+    start_time=MOMENT,
+    seen_time=MOMENT,
+    slots=INTEGER,
+    running=INTEGER,
+    queues=nullable({"type": "array", "items": TEXT}),
+    functions={"type": "array", "items": TEXT},
+    labels=TEXTS,
+)
+
+STATUS: Final = thing(
+    "The engine as a whole.",
+    "state uptime version tasks",
+    state={"enum": ["RUNNING", "SHUTDOWN", "TERMINATED"]},
+    uptime=NUMBER,
+    memory=nullable(NUMBER),
+    process_memory=INTEGER,
+    version=TEXT,
+    timestamp=MOMENT,
+    failing={"type": "array", "items": TEXT},
+    store=ANY,
+    tasks={"type": "object", "additionalProperties": INTEGER},
+    queues={"type": "array", "items": {"type": "object"}},
+    workers={"type": "object"},
+)
+
+ATTEMPT: Final = thing(
+    "One try.",
+    "attempt outcome",
+    attempt=INTEGER,
+    outcome=TEXT,
+    worker=nullable(TEXT),
+    start_time=nullable(MOMENT),
+    end_time=nullable(MOMENT),
+    duration=nullable(NUMBER),
+    error=nullable(ref("ErrorView")),
+)
+
+OTHERS: Final[dict[str, Schema]] = {
+    "NewTask": NEW_TASK,
+    "Batch": thing(
+        "Many tasks.",
+        "tasks",
+        atomic={"type": "boolean", "default": True},
+        tasks={"type": "array", "items": ref("NewTask"), "minItems": 1, "maxItems": BATCH_LIMIT},
+    ),
+    "BatchAnswer": thing(
+        "What became of each.",
+        "items failed",
+        failed=INTEGER,
+        items={
+            "type": "array",
+            "items": thing(
+                "One item: a task, or its problem.",
+                task_id=TEXT,
+                status=TEXT,
+                location=TEXT,
+                created=FLAG,
+                durable=FLAG,
+                problem=ref("Problem"),
+            ),
+        },
+    ),
+    "Arguments": {"type": "object", "description": "The function's keyword arguments."},
+    "CancelOptions": thing("How to cancel.", reason=nullable({"type": "string", "maxLength": 1000})),
+    "RetryOptions": thing("How to retry.", delay=nullable(DURATION)),
+    "Triggered": thing(
+        "A task was made.",
+        "status task_id",
+        status=TEXT,
+        task_id=TEXT,
+        name=TEXT,
+        logs_url=TEXT,
+        links=TEXTS,
+        durable=FLAG,
+    ),
+    "TaskList": listed(ref("TaskPart"), next_cursor=CURSOR),
+    "LogLines": listed(ref("LineView"), next_cursor=CURSOR, last=CURSOR),
+    "Attempt": ATTEMPT,
+    "AttemptList": listed(ref("Attempt")),
+    "EventList": listed(thing("One stage.", "stage time", stage=TEXT, time=MOMENT)),
+    "Why": thing(
+        "Why a task waits.",
+        "code params",
+        code=TEXT,
+        params={"type": "object"},
+        text=TEXT,
+        position=nullable(INTEGER),
+        blocking={"type": "array", "items": TEXT},
+    ),
+    "Function": FUNCTION,
+    "FunctionList": listed(ref("Function"), next_cursor=CURSOR),
+    "Worker": WORKER,
+    "WorkerList": listed(ref("Worker"), next_cursor=CURSOR),
+    "Status": STATUS,
+    "Health": thing(
+        "Whether it works.",
+        "status timestamp",
+        status={"enum": ["healthy", "unhealthy"]},
+        timestamp=MOMENT,
+        failing={"type": "array", "items": TEXT},
+        detail={"type": "object"},
+    ),
+    "Root": thing("Where things are.", name=TEXT, links=TEXTS),
+    "Kind": thing("What an error means.", "error status title text", error=TEXT, status=INTEGER, title=TEXT, text=TEXT),
+    "Any": {"description": "Any JSON value."},
+    "Document": {"type": "object", "description": "An OpenAPI 3.1 document."},
+    "ErrorItem": ERROR_ITEM,
+    "Problem": PROBLEM,
+}
+
+
+def components() -> dict[str, Schema]:
+    """Return all components: those of the served types, and the ones above."""
+    _, made = msgspec.json.schema_components((TaskView, LineView), ref_template=REF + "{name}")
+    task = made["TaskView"]
+    for name in ("create_time", "run_at"):
+        task["properties"][name] = {**MOMENT}
+    for name in ("start_time", "end_time"):
+        task["properties"][name] = nullable(MOMENT)
+    task["properties"]["durable"] = {**FLAG, "description": "false: only in the memory of the process that took it."}
+    parts = {**task["properties"], **dict.fromkeys(INPUT_FIELDS, ANY)}
+    part = {"type": "object", "description": "A task, or the members that `fields=` names.", "properties": parts}
+    return {"Task": task, **{n: s for n, s in made.items() if n != "TaskView"}, "TaskPart": part, **OTHERS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from angelica.clock import SECOND, ManualClock, Now
 from angelica.domain.lifecycle import Completion, complete
@@ -68,7 +68,7 @@ class World:
         self.clock = clock
         self._runner = asyncio.Runner()
 
-    def __enter__(self) -> World:
+    def __enter__(self) -> Self:
         self._runner.__enter__()
         self.run(self.storage.open())
         return self

@@ -93,9 +93,7 @@ def test_pages_meet_without_gap_or_overlap(world: World, newest_first: bool) -> 
         expected.reverse()
     seen, after = [], None
     for _ in range(4):
-        page = world.run(
-            world.storage.list_tasks(TaskFilter(), limit=3, after=after, newest_first=newest_first)
-        )
+        page = world.run(world.storage.list_tasks(TaskFilter(), limit=3, after=after, newest_first=newest_first))
         seen += ids(page.items)
         after = page.next
     assert seen == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -75,6 +76,13 @@ def test_toml_blocks_load(page: Path, tmp_path: Path) -> None:
         if block.title == "angelica.toml":
             (tmp_path / block.title).write_text(block.text, "utf-8")
             Settings.load(directory=tmp_path, environ={})
+
+
+@pytest.mark.parametrize("page", having("json"), ids=named)
+def test_json_blocks_are_json(page: Path) -> None:
+    for block in blocks(page):
+        if block.language == "json":
+            json.loads(block.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

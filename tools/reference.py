@@ -1,13 +1,14 @@
-"""Write the generated parts of docs/reference: the tables of settings and of errors, made from the code itself."""
+"""Write the generated parts of docs/reference, from the code itself: settings, errors, routes and problems."""
 
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from pathlib import Path
 
 from angelica import errors
+from angelica.http.problems import KINDS
+from angelica.http.routes import endpoints
 from angelica.settings import OPTIONS, PREFIX
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -47,15 +48,39 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS = {"settings.md": ("settings", settings_table), "errors.md": ("errors", errors_table)}
+def routes_table() -> str:
+    """Return a row for each address."""
+    rows = ["| route | what it does | answers | query |", "| --- | --- | --- | --- |"]
+    for row in sorted(endpoints(), key=lambda endpoint: (endpoint.tag != "tasks", endpoint.tag)):
+        answers = ", ".join(str(status) for status in row.answers)
+        query = ", ".join(f"`{parameter.name}`" for parameter in row.query)
+        rows.append(f"| `{row.method} {row.path}` | {_cell(row.summary)} | {answers} | {query} |")
+    return "\n".join([*rows, ""])
+
+
+def problems_table() -> str:
+    """Return a row for each kind of problem."""
+    rows = ["| status | `error` | what it says |", "| --- | --- | --- |"]
+    rows += [f"| {kind.status} | `{slug}` | {_cell(kind.text)} |" for slug, kind in KINDS.items()]
+    return "\n".join([*rows, ""])
+
+
+PARTS = {
+    "errors.md": {"errors": errors_table},
+    "http-api.md": {"routes": routes_table, "problems": problems_table},
+    "settings.md": {"settings": settings_table},
+}
 
 
 def render(page: str) -> str:
-    """Return a page with its generated part made anew."""
-    name, make = PARTS[page]
-    begin = PART.format(name)
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(END), re.DOTALL)
-    return pattern.sub(lambda _: f"{begin}\n{make()}\n{END}", (REFERENCE / page).read_text("utf-8"), count=1)
+    """Return a page with its generated parts made anew."""
+    text = (REFERENCE / page).read_text("utf-8")
+    for name, make in PARTS[page].items():
+        begin = PART.format(name)
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(END)
+        text = f"{head}{begin}\n{make()}\n{END}{tail}"
+    return text
 
 
 if __name__ == "__main__":

@@ -307,6 +307,25 @@ def test_a_refused_attempt_is_forgotten_and_counted() -> None:
     assert (journal.dropped.lines, journal.pending) == (0, 0)
 
 
+def test_lines_that_the_store_could_not_take_come_again_in_their_place() -> None:
+    journal = unbounded(buffer=1000)
+    running, ended = attempt(journal), attempt(journal, "ended")
+    log(journal, running, "one")
+    log(journal, running, "two")
+    log(journal, ended, "12345")
+    drained = journal.drain()
+    journal.close(ended)
+    log(journal, running, "three")
+    journal.give_back(drained)
+    assert journal.pending == 3
+    log(journal, running, "x" * 900)  # the store is behind, and what waits for it is bounded
+    again = journal.close(running)
+    assert [(line.seq, line.message) for line in again[:3]] == [(1, "one"), (2, "two"), (3, "three")]
+    assert again[3].message == "… 1 line (900 bytes) dropped: faster than the store takes them"
+    assert (journal.stale.lines, journal.stale.size) == (1, 5)
+    assert (journal.pending, journal._room) == (0, 2000)
+
+
 def test_the_flusher_is_called_once_for_each_thousand_and_may_fail() -> None:
     journal = unbounded()
     running = attempt(journal)

@@ -92,7 +92,7 @@ class AttemptLog:
 
     __slots__ = (
         "_full", "_reason", "_refilled", "_tokens", "attempt", "buffer", "cut", "dropped", "held", "limits", "parts",
-        "seq", "stored", "task_id",
+        "seq", "stored", "task_id", "unsent",
     )  # fmt: skip
 
     def __init__(self, task_id: str, attempt: int, limits: LogLimits, now: Now) -> None:
@@ -100,6 +100,7 @@ class AttemptLog:
         self.attempt = attempt
         self.limits = limits
         self.buffer: list[Entry] = []
+        self.unsent: list[LogLine] = []
         self.held = 0
         self.seq = 0
         self.parts: dict[str, Part] = {}
@@ -157,14 +158,20 @@ class AttemptLog:
         self.add(message, size, meta, now, room)
 
     def take(self) -> list[LogLine]:
-        """Empty the buffer: return its lines, numbered on."""
+        """Empty the buffer: return its lines, numbered on, after those that were given back."""
         buffer, self.buffer, self.held = self.buffer, [], 0
+        unsent, self.unsent = self.unsent, []
         first, self.seq = self.seq + 1, self.seq + len(buffer)
         task_id, attempt = self.task_id, self.attempt
-        return [
+        return unsent + [
             _line(task_id, attempt, seq, at, stream, level, logger, message)
             for seq, (at, stream, level, logger, message) in enumerate(buffer, first)
         ]
+
+    def give_back(self, line: LogLine) -> None:
+        """Keep a line that the store could not take; lines come back in their order, before any is taken again."""
+        self.unsent.append(line)
+        self.held += sys.getsizeof(line.message) + ENTRY_COST
 
     def note(self, now: Now) -> LogLine | None:
         """Return the last line, which says what was dropped, or None if nothing was."""

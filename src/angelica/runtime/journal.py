@@ -99,7 +99,7 @@ class Journal:
         """Return all buffered lines of running attempts, in order within each attempt, and forget them.
 
         They must reach the store before the completion of their attempt, or it refuses them as stale: hand them to
-        the same `exchange`, or let `append_logs` end before the next one.
+        the same `exchange`, or let `append_logs` end before the next one. If the store fails, `give_back`.
         """
         with self._lock:
             lines = [line for log in list(self._dirty) for line in self._take(log)]
@@ -130,6 +130,24 @@ class Journal:
             if note is not None and stands:
                 lines.append(note)
         return lines
+
+    def give_back(self, lines: Iterable[LogLine]) -> None:
+        """Take back drained lines that the store could not take, before anything is drained again.
+
+        They keep their numbers and come first with the next `drain` or `close`; lines of attempts that have ended
+        meanwhile can no longer be stored and count as `stale`.
+        """
+        with self._lock:
+            for line in lines:
+                log = self._open.get(Lease(line.task_id, line.attempt))
+                if log is None:
+                    self.stale.add(1, utf8_length(line.message))
+                    continue
+                held = log.held
+                log.give_back(line)
+                self._pending += 1
+                self._room -= log.held - held
+                self._dirty[log] = None
 
     def refused(self, leases: Iterable[Lease]) -> None:
         """Forget the lines of attempts that the store has refused as stale; they and all that follow count as `stale`.

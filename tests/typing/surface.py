@@ -1,0 +1,94 @@
+"""What a type checker says of the public surface: `make check` reads this file, nothing runs it.
+
+Each `type: ignore` is an error that must be found: one that is not is reported as unused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+import angelica
+from angelica import (
+    Context,
+    Engine,
+    Exponential,
+    Fixed,
+    Function,
+    InvalidValue,
+    Retry,
+    Settings,
+    Snooze,
+    TaskHandle,
+    Unique,
+    exponential_backoff,
+)
+
+engine = Engine("memory:", poll="500ms")
+
+
+@engine.task
+async def plain(number: int) -> str:
+    return str(number)
+
+
+@engine.task(retries=5, timeout="30s", backoff=Exponential(base=2.0))
+async def with_options(number: int, *, word: str = "") -> list[str]:
+    return [word] * number
+
+
+@engine.task
+def blocking(number: int, word: str = "") -> float:
+    return number + len(word)
+
+
+@engine.task(queue="mail", backoff=Fixed(2.0))
+def with_context(ctx: Context, number: int) -> None:
+    ctx.progress(0.5, "half")
+    ctx.checkpoint({"number": number})
+    assert_type(ctx.attempt, int)
+    assert_type(ctx.remaining(), float | None)
+    assert_type(ctx.cancelled(), bool)
+    if number < 0:
+        raise Retry("not yet", after=10.0)
+    raise Snooze(60.0)
+
+
+async def calls() -> None:
+    coroutine = plain(1)
+    assert_type(coroutine, Coroutine[Any, Any, str])
+    assert_type(await coroutine, str)
+    assert_type(await with_options(1, word="x"), list[str])
+    assert_type(blocking(1), float)
+    await plain("1")  # type: ignore[arg-type]
+    await plain()  # type: ignore[call-arg]
+    await with_options(1, "x")  # type: ignore[call-arg]
+    blocking(1, words="x")  # type: ignore[call-arg]
+
+
+async def tasks() -> None:
+    handle = await plain.aenqueue(1)
+    assert_type(await handle.aresult(timeout=5), str)
+    assert_type(handle.id, str)
+    await handle.acancel("changed my mind")
+    assert_type(blocking.enqueue(1, word="x").result(timeout=5), float)
+    assert_type(await (await with_options.aenqueue(2)).aresult(), list[str])
+    assert_type(await (await plain.using(queue="mail", delay="5m").aenqueue(1)).aresult(), str)
+    await plain.aenqueue("1")  # type: ignore[arg-type]
+    await plain.aenqueue(1, 2)  # type: ignore[call-arg]
+    blocking.enqueue(word="x")  # type: ignore[call-arg]
+
+
+def values(function: Function[[int], str], handle: TaskHandle[str]) -> None:
+    assert_type(function(1), str)
+    assert_type(function.name, str)
+    assert_type(handle.result(), str)
+    assert_type(handle.status, str)
+    assert_type(handle.refresh(), TaskHandle[str])
+    assert_type(exponential_backoff(3), float)
+    assert_type(Settings.load(port=1).port, int)
+    assert_type(InvalidValue("/x", "bad").hint, str)
+    assert_type(angelica.__version__, str)
+    Unique("a", scope="retained")
+    Unique("a", scope="forever")  # type: ignore[arg-type]
+    Exponential(jitter_mode="none")  # type: ignore[arg-type]

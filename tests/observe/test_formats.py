@@ -234,3 +234,14 @@ def test_configuring_again_replaces_and_leaves_the_capture() -> None:
         assert [type(other).__name__ for other in root.handlers] == ["CaptureHandler", "StreamHandler"]
         assert handler in root.handlers
         assert root.level == logging.DEBUG
+
+
+def test_a_quiet_stream_does_not_silence_the_logs_of_tasks() -> None:
+    stream = io.StringIO()
+    with process():
+        handler = configure("text", "WARNING", stream=stream)
+        logging.getLogger("shop").info("not shown")
+        logging.getLogger("shop").warning("shown")
+        assert handler.level == logging.WARNING
+        assert logging.getLogger("shop").isEnabledFor(logging.INFO)
+    assert [line.split()[-1] for line in stream.getvalue().splitlines()] == ["shown"]

@@ -134,7 +134,9 @@ def configure(
         if not isinstance(other, CaptureHandler):
             root.removeHandler(other)
     root.addHandler(handler)
-    root.setLevel(level)
+    handler.setLevel(level)
+    # The stream may want less than the logs of tasks do, so the root logger lets INFO pass in any case.
+    root.setLevel(min(handler.level, logging.INFO))
     for name in UVICORN:
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -8,13 +8,16 @@ import angelica
 
 STUB = Path(angelica.__file__).with_name("__init__.pyi")
 
+TYPES = {"BackgroundTasks": "DurableTasks"}  # what a type checker should see in place of an `Annotated[…]`
+
 
 def render() -> str:
     """Return the text of the stub."""
     lines = []
     for home, names in sorted(angelica._HOMES.items()):  # noqa: SLF001 - the table is this tool's input
-        lines += [f"from {home} import {name} as {name}" for name in sorted(names, key=_isort)]
-    return "\n".join([*lines, "", "__version__: str", ""])
+        lines += [f"from {home} import {TYPES.get(name, name)} as {name}" for name in sorted(names, key=_isort)]
+    exported = "".join(f'    "{name}",\n' for name in angelica.__all__)
+    return "\n".join([*lines, "", f"__all__ = [\n{exported}]", "", "__version__: str", ""])
 
 
 def _isort(name: str) -> tuple[bool, str]:

@@ -12,9 +12,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "angelica.contrib.background": ("BackgroundTasks",),
     "angelica.domain.retry": ("Exponential", "Fixed", "Linear", "Profile", "exponential_backoff"),
     "angelica.domain.task": ("Unique",),
+    "angelica.engine": ("Engine",),
     "angelica.errors": (
+        "Aborted",
         "AngelicaError",
         "Cancel",
         "Conflict",

@@ -1,9 +1,12 @@
+from angelica.contrib.background import DurableTasks as BackgroundTasks
 from angelica.domain.retry import Exponential as Exponential
 from angelica.domain.retry import Fixed as Fixed
 from angelica.domain.retry import Linear as Linear
 from angelica.domain.retry import Profile as Profile
 from angelica.domain.retry import exponential_backoff as exponential_backoff
 from angelica.domain.task import Unique as Unique
+from angelica.engine import Engine as Engine
+from angelica.errors import Aborted as Aborted
 from angelica.errors import AngelicaError as AngelicaError
 from angelica.errors import Cancel as Cancel
 from angelica.errors import Conflict as Conflict
@@ -37,5 +40,51 @@ from angelica.runtime.context import Context as Context
 from angelica.runtime.functions import Function as Function
 from angelica.runtime.handle import TaskHandle as TaskHandle
 from angelica.settings import Settings as Settings
+
+__all__ = [
+    "__version__",
+    "Aborted",
+    "AngelicaError",
+    "BackgroundTasks",
+    "Cancel",
+    "Conflict",
+    "Context",
+    "Engine",
+    "Exponential",
+    "Fail",
+    "Fixed",
+    "Function",
+    "IdConflict",
+    "IdempotencyMismatch",
+    "InvalidArguments",
+    "InvalidValue",
+    "Linear",
+    "NotCancellable",
+    "NotFinished",
+    "NotFound",
+    "NotSupported",
+    "Profile",
+    "QueueFull",
+    "Refused",
+    "Retry",
+    "SchemaMismatch",
+    "Settings",
+    "ShuttingDown",
+    "Signal",
+    "Snooze",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageUnavailable",
+    "StoreMoved",
+    "SubmitRefused",
+    "TaskCancelled",
+    "TaskFailed",
+    "TaskHandle",
+    "Unique",
+    "UniqueConflict",
+    "UnknownFunction",
+    "WaitTimeout",
+    "exponential_backoff",
+]
 
 __version__: str

@@ -33,7 +33,8 @@ _UNITS: Final = {
 _PART: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*(us|µs|ms|sec|s|min|m|h|d|w)\s*", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
 _ISO: Final = re.compile(
-    r"P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,15}(?:\.\d{1,9})?)S)?)?", re.ASCII
+    r"P(?:(\d{1,9})W)?(?:(\d{1,9})D)?(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,12})M)?(?:(\d{1,15}(?:\.\d{1,9})?)S)?)?",
+    re.ASCII,
 )
 _ISO_UNITS: Final = (7 * DAY, DAY, HOUR, MINUTE, SECOND)
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgtKMGT]?)(i?)[bB]?", re.ASCII)
@@ -55,7 +56,7 @@ def parse_duration(value: str | float | timedelta) -> int:
     if isinstance(value, timedelta):
         micros = value // timedelta(microseconds=1)
     elif isinstance(value, bool):
-        raise ValueError(_DURATION_FORMS)
+        raise ValueError(_DURATION_FORMS)  # noqa: TRY004 - one kind of error for whoever reads user input
     elif isinstance(value, int):
         micros = value * SECOND
     elif isinstance(value, float):
@@ -138,7 +139,7 @@ def parse_moment(value: str | float | datetime) -> int:
             raise ValueError(message)
         micros = (value - _EPOCH) // timedelta(microseconds=1)
     elif isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(_MOMENT_FORMS)
+        raise ValueError(_MOMENT_FORMS)  # noqa: TRY004 - as above
     elif isinstance(value, str):
         micros = _moment_text(value.strip())
     else:

@@ -151,6 +151,15 @@ class SubmitRefused(Refused):
         super().__init__(reason)
 
 
+class Aborted(Refused):
+    """Not written because another item of the same atomic batch was refused."""
+
+    code = "aborted"
+
+    def __init__(self, message: str = "not stored: another task of the batch was refused") -> None:
+        super().__init__(message)
+
+
 class NotFound(AngelicaError):
     """There is no such thing."""
 

@@ -81,7 +81,9 @@ def check(value: Any, at: str = "") -> None:
                 raise _too_deep(at)
             _push(pending, item, here, depth + 1)
         elif item is not None and kind is not bool:
-            raise InvalidValue(here, f"a {kind.__name__} is not a JSON value", rule="not_json", type=kind.__name__)
+            raise InvalidValue(
+                here, f"a value of type {kind.__name__} is not JSON", rule="not_json", type=kind.__name__
+            )
 
 
 def pointer(at: str, key: str | int) -> str:

@@ -1,0 +1,188 @@
+"""A function's defaults: what a task of it gets where the submit says nothing, as declared and as stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from angelica import strict_json
+from angelica.clock import SECOND
+from angelica.domain.ids import IdStrategy
+from angelica.domain.retry import PROFILES, Backoff, Profile, backoff_from_dict, backoff_to_dict
+from angelica.domain.task import DEFAULT_POLICY, NOTHING, Executor, Policy, Unique
+from angelica.errors import InvalidValue, NotSupported
+from angelica.runtime import fields
+from angelica.runtime.drafts import UNSERVED
+
+Overflow = Literal["reject", "spill", "drop_oldest"]
+OVERFLOWS: Final = ("reject", "spill", "drop_oldest")
+ID_STRATEGIES: Final = ("uuid7", "uuid4", "snowflake")
+MAX_CONCURRENCY: Final = 100_000
+
+CustomBackoff = Callable[[int], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """The declared part of a function that a submit needs; every process can have it from the store.
+
+    `expires` (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`.
+    """
+
+    name: str
+    executor: Executor
+    policy: Policy = DEFAULT_POLICY
+    queue: str = "default"
+    priority: int = 0
+    version: int = 1
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    unique: Unique | None = None
+    expires: int | None = None
+    durable: bool = True
+    overflow: Overflow = "reject"
+    id_strategy: IdStrategy = "uuid7"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a task needs nothing beyond the columns that every task has."""
+        return self.durable and self.id_strategy == "uuid7" and not (self.labels or self.unique or self.expires)
+
+
+def defaults_to_text(defaults: Defaults) -> str:
+    """Return the defaults as the JSON text of a `FunctionRow`; durations in seconds."""
+    policy = defaults.policy
+    unique = defaults.unique
+    return strict_json.dumps(
+        {
+            "queue": defaults.queue,
+            "priority": defaults.priority,
+            "timeout": None if policy.timeout is None else policy.timeout / SECOND,
+            "retries": policy.retries,
+            "max_crashes": policy.max_crashes,
+            "backoff": backoff_to_dict(policy.backoff),
+            "retry_on": list(policy.retry_on),
+            "result_ttl": policy.retention / SECOND,
+            "labels": dict(defaults.labels),
+            "unique": unique and {"key": unique.key, "scope": unique.scope, "on_conflict": unique.on_conflict},
+            "expires": None if defaults.expires is None else defaults.expires / SECOND,
+            "durable": defaults.durable,
+            "overflow": defaults.overflow,
+            "id_strategy": defaults.id_strategy,
+        }
+    )
+
+
+def defaults_from_text(name: str, version: int, executor: Executor, text: str) -> Defaults:
+    """Return the defaults of a stored function."""
+    form = strict_json.loads(text)
+    policy = Policy(
+        timeout=None if form["timeout"] is None else round(form["timeout"] * SECOND),
+        retries=form["retries"],
+        max_crashes=form["max_crashes"],
+        backoff=backoff_from_dict(form["backoff"]),
+        retry_on=tuple(form["retry_on"]),
+        retention=round(form["result_ttl"] * SECOND),
+    )
+    return Defaults(
+        name=name,
+        executor=executor,
+        policy=policy,
+        queue=form["queue"],
+        priority=form["priority"],
+        version=version,
+        labels=form["labels"],
+        unique=None if form["unique"] is None else Unique(**form["unique"]),
+        expires=None if form["expires"] is None else round(form["expires"] * SECOND),
+        durable=form["durable"],
+        overflow=form["overflow"],
+        id_strategy=form["id_strategy"],
+    )
+
+
+def read_defaults(
+    name: str,
+    executor: Executor,
+    given: Mapping[str, Any],
+    *,
+    profiles: Mapping[str, Profile] = PROFILES,
+    retention: int = DEFAULT_POLICY.retention,
+) -> Defaults:
+    """Return the defaults of a declaration; raises `InvalidValue` naming what is wrong with `@engine.task(…)`."""
+    for key in given:
+        if key in UNSERVED:
+            raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
+
+    def read(key: str, reader: Callable[[Any], Any], default: Any) -> Any:
+        value = given.get(key)
+        if value is None:
+            return default
+        try:
+            return reader(value)
+        except ValueError as error:
+            raise InvalidValue(f"/{key}", f"{error} (in the declaration of {name})") from None
+
+    profile = read("profile", _choice(*profiles), None)
+    grade = profiles[profile] if profile else None
+    policy = Policy(
+        timeout=DEFAULT_POLICY.timeout if grade is None else round(grade.timeout * SECOND),
+        retries=read("retries", fields.retries, DEFAULT_POLICY.retries if grade is None else grade.retries),
+        max_crashes=read("max_crashes", fields.max_crashes, DEFAULT_POLICY.max_crashes),
+        backoff=read("backoff", _policy_backoff, DEFAULT_POLICY.backoff),
+        retry_on=read("retry_on", fields.retry_on, ()),
+        retention=read("result_ttl", fields.duration, retention),
+    )
+    if "timeout" in given:
+        policy = _with_timeout(policy, given["timeout"], name)
+    return Defaults(
+        name=name,
+        executor=executor,
+        policy=policy,
+        queue=read("queue", fields.name, "default"),
+        priority=read("priority", fields.priority, 0),
+        version=read("version", fields.version, 1),
+        labels=read("labels", fields.labels, NOTHING),
+        unique=read("unique", fields.unique, None),
+        expires=read("expires", fields.duration, None),
+        durable=read("durable", _flag, default=True),
+        overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
+        id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
+    )
+
+
+def read_concurrency(value: Any, name: str) -> int | None:
+    """Return a bound on attempts at once in one worker process, None for none."""
+    if value is None:
+        return None
+    try:
+        return fields.integer(1, MAX_CONCURRENCY)(value)
+    except ValueError as error:
+        raise InvalidValue("/concurrency", f"{error} (in the declaration of {name})") from None
+
+
+def _with_timeout(policy: Policy, value: Any, name: str) -> Policy:
+    try:
+        micros = fields.timeout(value)
+    except ValueError as error:
+        raise InvalidValue("/timeout", f"{error} (in the declaration of {name})") from None
+    return Policy(micros, policy.retries, policy.max_crashes, policy.backoff, policy.retry_on, policy.retention)
+
+
+def _policy_backoff(value: Any) -> Backoff:
+    # A function of the user's own is called by the worker; what any process can settle with stays exponential.
+    return DEFAULT_POLICY.backoff if callable(value) else fields.backoff(value)
+
+
+def _choice(*words: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}; not {value!r}")
+        return str(value)
+
+    return read
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")  # noqa: TRY004 - one kind of error for all readers
+    return value

@@ -1,0 +1,202 @@
+"""Drafts: a request to run a function, read strictly from what HTTP, the CLI or Python hand in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from angelica.domain.task import NOTHING
+from angelica.errors import InvalidArguments, InvalidValue, NotSupported, Refused
+from angelica.runtime import fields
+from angelica.runtime.options import NO_OPTIONS, Options
+from angelica.strict_json import pointer
+
+_READERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "queue": fields.name,
+    "priority": fields.priority,
+    "delay": fields.duration,
+    "run_at": fields.moment,
+    "timeout": fields.timeout,
+    "timeout_ms": fields.timeout_ms,
+    "retries": fields.retries,
+    "backoff": fields.backoff,
+    "retry_on": fields.retry_on,
+    "max_crashes": fields.max_crashes,
+    "unique": fields.unique,
+    "labels": fields.labels,
+    "headers": fields.headers,
+    "extensions": fields.extensions,
+    "task_id": fields.task_id,
+    "version": fields.version,
+    "result_ttl": fields.duration,
+    "deadline": fields.moment,
+    "expires": fields.duration,
+    "expires_at": fields.moment,
+}
+OPTION_FIELDS: Final = frozenset(_READERS)
+FIELDS: Final = OPTION_FIELDS | {"name", "args", "kwargs"}
+
+UNSERVED: Final = {
+    "command": "commands come with a later version",
+    "env": "belongs to commands, which come with a later version",
+    "cwd": "belongs to commands, which come with a later version",
+    "stdin": "belongs to commands, which come with a later version",
+    "depends_on": "dependencies come with workflows in a later version",
+    "callback": "webhooks come with a later version",
+    "callback_url": "webhooks come with a later version",
+    "resources": "placement by resources comes with a later version",
+    "concurrency_key": "limits come with a later version",
+    "limits": "limits come with a later version",
+    "rate": "limits come with a later version",
+    "requires": "placement by labels comes with a later version",
+    "connection": "enqueueing in your own transaction comes with PostgreSQL in a later version",
+}
+"""Fields that are known and not served yet: refused, never accepted and ignored."""
+
+_EMPTY: Final[tuple[Any, ...]] = (None, {}, [], "")
+_ALIASES: Final = {"at": "run_at", "key": "unique", "id": "task_id", "eta": "run_at", "countdown": "delay"}
+_EXCLUSIVE: Final = (("delay", "run_at"), ("timeout", "timeout_ms"), ("expires", "expires_at"))
+_NULLABLE: Final = frozenset({"timeout", "timeout_ms"})
+
+_canonical: Final = msgspec.json.Encoder(order="sorted").encode
+
+
+class InvalidRequest(Refused):
+    """More than one field is wrong; `problems` has one `InvalidValue` for each."""
+
+    code = "validation-failed"
+
+    def __init__(self, problems: list[InvalidValue]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A request to run the function `name` with JSON arguments; whether it exists and takes them is seen at submit.
+
+    `headers` (not those of `options`) and `created_by` may be added to by the surface that took the request.
+    """
+
+    name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    options: Options = NO_OPTIONS
+    created_by: str | None = None
+
+
+def read_draft(obj: Any) -> Draft:
+    """Return the draft of a request object (interface: `POST /tasks`).
+
+    All problems are collected: one is raised as the `InvalidValue` it is, several as `InvalidRequest`.
+    """
+    if not isinstance(obj, Mapping):
+        raise InvalidValue("", f"must be an object, not {fields.kind_of(obj)}", rule="type")
+    problems: list[InvalidValue] = []
+    name = _read_name(obj, problems)
+    args = _read_args(obj.get("args"), problems)
+    kwargs = _read_kwargs(obj.get("kwargs"), problems)
+    rest = {key: value for key, value in obj.items() if key not in ("name", "args", "kwargs")}
+    options = _read_options(rest, problems)
+    _raise(problems)
+    headers = NOTHING if options.headers is None else options.headers
+    return Draft(name, args, kwargs, headers, options)
+
+
+def read_options(given: Mapping[str, Any]) -> Options:
+    """Return the options of `using(…)` or of any other surface that has the function already."""
+    problems: list[InvalidValue] = []
+    options = _read_options(given, problems)
+    _raise(problems)
+    return options
+
+
+def digest(obj: Any) -> str:
+    """Return the SHA-256 (hex) of a request as canonical JSON: keys in order, no white space, before defaults."""
+    return hashlib.sha256(_canonical(obj)).hexdigest()
+
+
+def _raise(problems: list[InvalidValue]) -> None:
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise InvalidRequest(problems)
+
+
+def _read_name(obj: Mapping[str, Any], problems: list[InvalidValue]) -> str:
+    if "command" in obj and obj["command"] is not None:
+        if obj.get("name") is not None:
+            problems.append(InvalidValue("/command", "give either name or command", rule="exclusive"))
+        return ""
+    if obj.get("name") is None:
+        hint = 'the name of a function, e.g. "reports.render"'
+        problems.append(InvalidValue("/name", "is missing", hint=hint, rule="missing"))
+        return ""
+    try:
+        return fields.name(obj["name"])
+    except ValueError as error:
+        problems.append(InvalidValue("/name", str(error)))
+        return ""
+
+
+def _read_args(value: Any, problems: list[InvalidValue]) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        problems.append(InvalidArguments("/args", f"must be a list, not {fields.kind_of(value)}", rule="type"))
+        return ()
+    return tuple(value)
+
+
+def _read_kwargs(value: Any, problems: list[InvalidValue]) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        problems.append(InvalidArguments("/kwargs", f"must be an object, not {fields.kind_of(value)}", rule="type"))
+        return {}
+    return dict(value)
+
+
+def _read_options(given: Mapping[Any, Any], problems: list[InvalidValue]) -> Options:
+    made: dict[str, Any] = {}
+    for key, value in given.items():
+        at = pointer("", key) if isinstance(key, str) else ""
+        reader = _READERS.get(key)
+        if reader is None:
+            problem = _unknown(str(key), value, at)
+            if problem is not None:
+                problems.append(problem)
+            continue
+        if value is None and key not in _NULLABLE:
+            continue  # null = the default, for every field that has no null of its own
+        try:
+            made["timeout" if key == "timeout_ms" else key] = reader(value)
+        except ValueError as error:
+            problems.append(InvalidValue(at, str(error), rule=_rule(str(error))))
+    for one, other in _EXCLUSIVE:
+        if given.get(one) is not None and given.get(other) is not None:
+            problems.append(InvalidValue(f"/{other}", f"excludes {one}; give one of them", rule="exclusive"))
+    return Options(**made) if made else NO_OPTIONS
+
+
+def _unknown(key: str, value: Any, at: str) -> InvalidValue | None:
+    if key in UNSERVED:
+        # An empty one asks for nothing: a client may send the whole form with its defaults.
+        if value in _EMPTY:
+            return None
+        return NotSupported(at, UNSERVED[key], rule="not_supported")
+    near = _ALIASES.get(key) or fields.near(key, FIELDS)
+    params = {"suggestion": near} if near else {}
+    hint = f"did you mean {near}?" if near else ""
+    return InvalidValue(at, "unknown field", hint=hint, rule="unknown_field", **params)
+
+
+def _rule(problem: str) -> str:
+    if "must be at most" in problem:
+        return "too_large"
+    return "too_small" if "must be at least" in problem or "must be above" in problem else "invalid"

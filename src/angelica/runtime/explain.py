@@ -1,0 +1,66 @@
+"""Why a task is not running yet: a code of `domain.reasons`, its parameters, and the same in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from angelica.clock import Now
+from angelica.domain import reasons
+from angelica.domain.reasons import Why
+from angelica.domain.task import State, Task
+from angelica.durations import format_moment
+from angelica.storage.protocol import Storage, WorkerRow
+
+
+async def explain(task: Task, storage: Storage) -> Why | None:
+    """Return why an unfinished task waits, or that it runs; None if it has ended."""
+    if task.is_terminal:
+        return None
+    if task.state is State.RUNNING:
+        params = {"worker": task.worker, "attempt": task.attempt}
+        stopping = "; it has been asked to stop" if task.cancel_requested else ""
+        return Why(reasons.RUNNING, params, text=f"It is running, attempt {task.attempt} on {task.worker}{stopping}.")
+    if task.state is State.SCHEDULED:
+        return _scheduled(task)
+    if task.held is not None:
+        text = f"It is held: {task.held}."
+        if task.held == reasons.UNKNOWN_FUNCTION:
+            text = f"No worker that has looked at it has code for the function {task.function}."
+        return Why(task.held, {"function": task.function}, text=text)
+    missing = no_worker(task, await storage.list_workers(), await storage.time())
+    if missing is not None:
+        return missing
+    ahead = await storage.count_ahead(task)
+    text = f"{_count(ahead, 'task')} of the queue {task.queue} {'is' if ahead == 1 else 'are'} ahead of it."
+    if not ahead:
+        text = f"It is first in line in the queue {task.queue}, waiting for a free slot."
+    return Why(reasons.AHEAD, {"queue": task.queue, "ahead": ahead}, position=ahead + 1, text=text)
+
+
+def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
+    """Return why no live worker can take the task, None if one can."""
+    live = [row.info for row in rows if row.lease_until > now.tick]
+    serving = [info for info in live if info.queues is None or task.queue in info.queues]
+    if any(task.function in info.functions for info in serving):
+        return None
+    params = {"queue": task.queue, "function": task.function, "workers": len(live)}
+    if not live:
+        text = "No worker is alive."
+    elif not serving:
+        text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
+    else:
+        text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} knows {task.function}."
+    return Why(reasons.NO_WORKER, params, text=text)
+
+
+def _scheduled(task: Task) -> Why:
+    until = format_moment(task.run_at)
+    if task.failures or task.crashes:
+        params = {"until": until, "failures": task.failures, "crashes": task.crashes, "retries": task.policy.retries}
+        text = f"It failed {_count(task.failures + task.crashes, 'time')} and is tried again at {until}."
+        return Why(reasons.BACKOFF, params, text=text)
+    return Why(reasons.SCHEDULED, {"until": until}, text=f"It is due at {until}.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

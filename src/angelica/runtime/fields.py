@@ -1,0 +1,220 @@
+"""Readers of single request fields: each returns the engine's value, or raises `ValueError` with what would be right.
+
+They take JSON values and, since Python's `using()` goes through the same gate, the Python values that mean the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final
+
+from angelica import strict_json
+from angelica.domain.ids import check_id
+from angelica.domain.retry import Backoff, Exponential, Fixed, Linear, backoff_from_dict, check_backoff
+from angelica.domain.task import PRIORITY_RANGE, Unique
+from angelica.durations import parse_duration, parse_moment
+from angelica.errors import InvalidValue
+
+MAX_NAME: Final = 255
+MAX_RETRIES: Final = 1000
+MAX_PAIRS: Final = 64
+MAX_VALUE: Final = 1024
+MAX_HEADER: Final = 8192
+MAX_UNIQUE_KEY: Final = 512
+MAX_EXTENSIONS: Final = 64 * 1024
+MAX_RETRY_ON: Final = 100
+
+
+def integer(least: int, most: int) -> Callable[[Any], int]:
+    """Return a reader of whole numbers from `least` to `most`."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"must be a whole number, not {kind_of(value)}")  # noqa: TRY004 - one kind of error for all readers
+        if value < least:
+            raise ValueError(f"must be at least {least}")
+        if value > most:
+            raise ValueError(f"must be at most {most}")
+        return value
+
+    return read
+
+
+priority: Final = integer(*PRIORITY_RANGE)
+version: Final = integer(0, 2**32 - 1)
+retries: Final = integer(0, MAX_RETRIES)
+max_crashes: Final = integer(0, MAX_RETRIES)
+
+
+def name(value: Any) -> str:
+    """A function's or a queue's name: 1 to 255 characters, printable, no space at its ends."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {kind_of(value)}")  # noqa: TRY004 - one kind of error for all readers
+    if not 0 < len(value) <= MAX_NAME or not value.isprintable() or value != value.strip():
+        raise ValueError(f"must be 1 to {MAX_NAME} printable characters")
+    return value
+
+
+def task_id(value: Any) -> str:
+    """A task id chosen by the client."""
+    return check_id(value)
+
+
+def duration(value: Any) -> int:
+    """A duration in microseconds."""
+    if not isinstance(value, str | int | float | timedelta):
+        raise ValueError(f"must be seconds or text like 30s, not {kind_of(value)}")  # noqa: TRY004 - as above
+    return parse_duration(value)
+
+
+def timeout(value: Any) -> int | None:
+    """A time-out above 0 in microseconds; None = none."""
+    if value is None:
+        return None
+    micros = duration(value)
+    if micros <= 0:
+        raise ValueError("must be above 0 (null = no time-out)")
+    return micros
+
+
+def timeout_ms(value: Any) -> int | None:
+    """A time-out as whole milliseconds, or None."""
+    return None if value is None else integer(1, 10**12)(value) * 1000
+
+
+def moment(value: Any) -> int:
+    """A moment in microseconds since the epoch."""
+    if not isinstance(value, str | int | float | datetime):
+        raise ValueError(f'must be text like "2026-11-22T02:00:00Z", not {kind_of(value)}')  # noqa: TRY004 - as above
+    return parse_moment(value)
+
+
+def backoff(value: Any) -> Backoff:
+    """A backoff policy: an object with `kind`, a kind's name, seconds (fixed), or a policy value."""
+    if isinstance(value, Fixed | Linear | Exponential):
+        check_backoff(value)
+        return value
+    if isinstance(value, str) and value in ("fixed", "linear", "exponential"):
+        return backoff_from_dict({"kind": value})
+    if isinstance(value, str | int | float | timedelta) and not isinstance(value, bool):
+        return Fixed(parse_duration(value) / 1_000_000)
+    if not isinstance(value, Mapping):
+        raise ValueError(f'must be an object like {{"kind": "exponential"}}, not {kind_of(value)}')  # noqa: TRY004
+    fields = {key: _seconds(each) if key in _SECONDS else each for key, each in value.items()}
+    return backoff_from_dict(fields)
+
+
+_SECONDS: Final = frozenset({"base", "cap", "delay", "step"})
+
+
+def _seconds(value: Any) -> Any:
+    return parse_duration(value) / 1_000_000 if isinstance(value, str | timedelta) else value
+
+
+def retry_on(value: Any) -> tuple[str, ...]:
+    """Names of exception types (or the types themselves)."""
+    if isinstance(value, str | type) or not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError("must be a list of names of exception types")  # noqa: TRY004 - as above
+    if len(value) > MAX_RETRY_ON:
+        raise ValueError(f"must have at most {MAX_RETRY_ON} items")
+    return tuple(name(type_name(each)) for each in value)
+
+
+def type_name(kind: Any) -> Any:
+    """Return the name under which an exception type is stored; anything else as it is."""
+    if isinstance(kind, type) and issubclass(kind, BaseException):
+        return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    return kind
+
+
+def unique(value: Any) -> Unique:
+    """A unique key: text, or an object with `key`, `scope` and `on_conflict`."""
+    if isinstance(value, Unique):
+        value = {"key": value.key, "scope": value.scope, "on_conflict": value.on_conflict}
+    elif isinstance(value, str):
+        value = {"key": value}
+    if not isinstance(value, Mapping):
+        raise ValueError(f'must be an object like {{"key": "report:42"}}, not {kind_of(value)}')  # noqa: TRY004 - as above
+    for key in value:
+        if key not in ("key", "scope", "on_conflict"):
+            raise ValueError(f"takes key, scope and on_conflict; not {key!r}")
+    if not isinstance(key := value.get("key"), str) or not 0 < len(key) <= MAX_UNIQUE_KEY:
+        raise ValueError(f"needs a key of 1 to {MAX_UNIQUE_KEY} characters")
+    _check_text(key)
+    scope, on_conflict = value.get("scope", "live"), value.get("on_conflict", "return")
+    if scope not in ("live", "retained"):
+        raise ValueError("scope must be live or retained")
+    if on_conflict not in ("return", "reject"):
+        raise ValueError("on_conflict must be return or reject")
+    return Unique(key, scope, on_conflict)
+
+
+def pairs(longest: int) -> Callable[[Any], dict[str, str]]:
+    """Return a reader of at most 64 pairs of text to text of at most `longest` characters."""
+
+    def read(value: Any) -> dict[str, str]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"must be an object of text to text, not {kind_of(value)}")  # noqa: TRY004 - as above
+        if len(value) > MAX_PAIRS:
+            raise ValueError(f"must have at most {MAX_PAIRS} entries")
+        for key, each in value.items():
+            if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME:
+                raise ValueError(f"each name must be 1 to {MAX_NAME} characters")
+            if not isinstance(each, str) or len(each) > longest:
+                raise ValueError(f"{key} must be text of at most {longest} characters, not {kind_of(each)}")
+            _check_text(key)
+            _check_text(each)
+        return dict(value)
+
+    return read
+
+
+labels: Final = pairs(MAX_VALUE)
+headers: Final = pairs(MAX_HEADER)
+
+
+def extensions(value: Any) -> dict[str, Any]:
+    """Free JSON under text keys."""
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be an object, not {kind_of(value)}")  # noqa: TRY004 - as above
+    made = dict(value)
+    try:
+        size = len(strict_json.dumps(made))
+    except InvalidValue as error:
+        raise ValueError(f"{error.field} {error.problem}") from None
+    if size > MAX_EXTENSIONS:
+        raise ValueError(f"must take at most {MAX_EXTENSIONS} bytes of JSON")
+    return made
+
+
+def near(word: str, known: Collection[str]) -> str | None:
+    """Return the known word that `word` was probably meant to be."""
+    return next(iter(get_close_matches(word, sorted(known), n=1)), None)
+
+
+def kind_of(value: Any) -> str:
+    """Return what JSON calls the type of a value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case list() | tuple():
+            return "a list"
+        case Mapping():
+            return "an object"
+        case _:
+            return type(value).__qualname__
+
+
+def _check_text(text: str) -> None:
+    try:
+        strict_json.check(text)
+    except InvalidValue as error:
+        raise ValueError(error.problem) from None

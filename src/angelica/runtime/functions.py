@@ -1,0 +1,222 @@
+"""Functions: what `@engine.task` makes of a handler, and the registry that knows them by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import update_wrapper
+from typing import Any, Final, Generic, ParamSpec, Protocol, Self, TypeVar
+
+from angelica import strict_json
+from angelica.domain.task import Executor, Policy
+from angelica.errors import InvalidArguments
+from angelica.runtime.binding import Arguments, Binding, check_size, make_binding, resolve_hints
+from angelica.runtime.defaults import CustomBackoff, Defaults, defaults_to_text
+from angelica.runtime.drafts import read_options
+from angelica.runtime.options import NO_OPTIONS, Options
+from angelica.runtime.payload import PAYLOAD_LIMIT, RESULT_LIMIT, encode_result
+from angelica.runtime.schema import arguments_schema
+from angelica.storage.protocol import FunctionRow
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+_NO_NAMES: Final[Mapping[str, Any]] = {}
+
+
+class Handle(Protocol[R_co]):
+    """A submitted task in the caller's hand; the engine's own class says more."""
+
+    @property
+    def id(self) -> str:
+        """The task's id."""
+        ...
+
+    def result(self, timeout: float | None = None) -> R_co:
+        """Wait for the end and return the result."""
+        ...
+
+    async def aresult(self, timeout: float | None = None) -> R_co:
+        """Wait for the end and return the result."""
+        ...
+
+
+class Submitter(Protocol):
+    """What a function needs of an engine to be enqueued."""
+
+    async def submit_call(
+        self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
+    ) -> Handle[Any]:
+        """Submit one call; raises `Refused` and its kin."""
+        ...
+
+    async def submit_calls(
+        self, function: Function[Any, Any], calls: Sequence[Call], options: Options
+    ) -> list[Handle[Any]]:
+        """Submit many calls in one transaction, all or none."""
+        ...
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end from synchronous code."""
+        ...
+
+
+class Function(Generic[P, R]):
+    """A registered handler with its defaults. Calling it runs the handler here and now, as if it were undecorated.
+
+    `concurrency` bounds its attempts at once in one worker process. `custom_backoff` takes the failures so far and
+    returns seconds. `context_parameter` is the parameter that the worker fills with the context.
+    """
+
+    def __init__(  # noqa: PLR0913 - called by the registry alone, each by its name
+        self,
+        handler: Callable[..., Any],
+        defaults: Defaults,
+        *,
+        submitter: Submitter | None = None,
+        custom_backoff: CustomBackoff | None = None,
+        concurrency: int | None = None,
+        retry_types: tuple[type[BaseException], ...] = (),
+        names: Mapping[str, Any] = _NO_NAMES,
+        payload_limit: int = PAYLOAD_LIMIT,
+        result_limit: int = RESULT_LIMIT,
+    ) -> None:
+        update_wrapper(self, handler)
+        self.handler = handler
+        self.defaults = defaults
+        self.name = defaults.name
+        self.executor: Executor = defaults.executor
+        self.policy: Policy = defaults.policy
+        self.durable = defaults.durable
+        self.is_async = is_coroutine_function(handler)
+        self.custom_backoff = custom_backoff
+        self.concurrency = concurrency
+        self.retry_types = retry_types
+        self.options = NO_OPTIONS
+        self._submitter = submitter
+        self._names = names
+        self._binding: Binding | None = None
+        self._annotated = False
+        self._payload_limit = payload_limit
+        self._result_limit = result_limit
+        self.__wrapped__ = handler
+        with suppress(NameError):  # an annotation defined further down its module is resolved at the first use
+            self.prepare()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the handler inline; a coroutine function gives a coroutine."""
+        return self.handler(*args, **kwargs)  # type: ignore[no-any-return]
+
+    def __get__(self, instance: object, owner: type | None = None) -> Self:
+        """Stay itself in a class body: a function is no method, there is no `self` that could travel."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Function {self.name}>"
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Submit one task and return its handle once it is stored; blocks."""
+        return self._engine().call(self.aenqueue(*args, **kwargs))
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+        """Submit one task and return its handle once it is stored."""
+        return await self._engine().submit_call(self, args, kwargs, self.options)
+
+    def enqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """Submit many tasks in one transaction, all or none: a tuple is positional arguments, a mapping named ones."""
+        return self._engine().call(self.aenqueue_many(calls))
+
+    async def aenqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+        """Submit many tasks in one transaction, all or none; as `enqueue_many`."""
+        made = [_call(n, each) for n, each in enumerate(calls)]
+        return await self._engine().submit_calls(self, made, self.options) if made else []
+
+    def using(self, **options: Any) -> Self:
+        """Return this function with other options for its submits.
+
+        Takes the fields of a request: queue, priority, delay (seconds, text or timedelta) or run_at / at (text or
+        aware datetime), timeout, retries, backoff, retry_on, unique, labels, headers, extensions, task_id, version,
+        result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for several.
+        """
+        if "at" in options:
+            options["run_at"] = options.pop("at")
+        given = read_options(options)
+        changed = {name: getattr(given, name) for name in given.__slots__ if name in options}
+        if "timeout_ms" in options:
+            changed["timeout"] = given.timeout
+        made = object.__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.options = replace(self.options, **changed)
+        return made
+
+    @property
+    def context_parameter(self) -> str | None:
+        return self.prepare().context_parameter
+
+    def prepare(self) -> Binding:
+        """Return the plan of its arguments; raises `NameError` for an annotation that cannot be resolved (yet)."""
+        if self._binding is None:
+            hints = resolve_hints(self.handler, self._names)
+            self._annotated = "return" in hints
+            self._binding = make_binding(self.handler, hints)
+            self._names = _NO_NAMES  # they are the whole scope of the declaration: let go of it
+        return self._binding
+
+    def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the payload text of a call; raises `InvalidArguments` naming the argument."""
+        return check_size((self._binding or self.prepare()).encode(args, kwargs), self._payload_limit)
+
+    def decode(self, payload: str) -> Arguments:
+        """Return the arguments of the handler, converted by its annotations; raises `InvalidArguments`."""
+        return (self._binding or self.prepare()).decode(payload)
+
+    def encode_result(self, value: Any) -> str:
+        """Return what the handler returned as JSON text; raises `ResultNotSerialisable`, `ResultTooLarge`."""
+        return encode_result(value, annotated=self._annotated, limit=self._result_limit)
+
+    def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Return the unique key of a call: `{parameter}` in the declared key stands for its argument."""
+        return template.format_map(self.prepare().named(args, kwargs)) if "{" in template else template
+
+    def row(self, *, seen_at: int) -> FunctionRow:
+        """Return what the store keeps of it."""
+        schema = strict_json.dumps(arguments_schema(self.prepare()))
+        doc = inspect.cleandoc(self.handler.__doc__ or "")
+        text = defaults_to_text(self.defaults)
+        return FunctionRow(self.name, self.defaults.version, self.executor, schema, text, doc, seen_at)
+
+    def _engine(self) -> Submitter:
+        if self._submitter is None:
+            raise RuntimeError(f"{self.name} belongs to no engine: declare it with @engine.task")
+        return self._submitter
+
+
+class AsyncFunction(Function[P, R]):
+    """A registered coroutine function: calling it gives the coroutine."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:  # type: ignore[override]
+        """Return the handler's coroutine."""
+        return self.handler(*args, **kwargs)  # type: ignore[no-any-return]
+
+
+def is_coroutine_function(handler: Any) -> bool:
+    """Whether calling `handler` gives a coroutine; sees through `functools.partial` and callable objects."""
+    while hasattr(handler, "func") and hasattr(handler, "keywords"):
+        handler = handler.func
+    if not inspect.isroutine(handler) and not isinstance(handler, type):
+        handler = type(handler).__call__
+    return inspect.iscoroutinefunction(handler)
+
+
+def _call(place: int, given: object) -> Call:
+    if isinstance(given, tuple):
+        return given, {}
+    if isinstance(given, Mapping):
+        return (), given
+    raise InvalidArguments(f"/{place}", "must be a tuple of arguments or a mapping of named ones", hint="write (x,)")

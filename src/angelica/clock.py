@@ -41,6 +41,10 @@ class Clock(Protocol):
         """Return the current moment."""
         ...
 
+    def wall(self) -> int:
+        """Return only `now().wall`; cheaper."""
+        ...
+
 
 class SystemClock:
     """The host's boot-time clock, shifted by the offsets that the store keeps for all processes.
@@ -56,9 +60,19 @@ class SystemClock:
         self._tick_offset = tick_offset
         self._boot = boot_id() if boot is None else boot
 
+    def follow(self, store: Now) -> None:
+        """Agree from now on with a store whose clock has just been read as `store`."""
+        tick = tick_micros()
+        self._wall_offset = store.wall - tick
+        self._tick_offset = store.tick - tick
+        self._boot = store.boot
+
     def now(self) -> Now:
         tick = time.clock_gettime_ns(_TICK_CLOCK) // 1000
         return Now(tick + self._wall_offset, tick + self._tick_offset, self._boot)
+
+    def wall(self) -> int:
+        return time.clock_gettime_ns(_TICK_CLOCK) // 1000 + self._wall_offset
 
 
 class ManualClock:
@@ -73,6 +87,9 @@ class ManualClock:
 
     def now(self) -> Now:
         return Now(self._wall, self._tick, self._boot)
+
+    def wall(self) -> int:
+        return self._wall
 
     def advance(self, micros: int) -> Now:
         """Move both readings forward by `micros` and return the new moment."""

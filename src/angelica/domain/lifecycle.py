@@ -165,7 +165,7 @@ def _failed(
     policy = task.spec.policy
     failures = task.failures + 1
     if task.cancel_requested:
-        error = TaskError(task.cancel_reason or reasons.CANCELLED, attempt=task.attempt)
+        error = TaskError(reasons.CANCELLED, message=task.cancel_reason or "", attempt=task.attempt)
         return _end(task, "cancelled", State.CANCELLED, now, started_at, expired_by, None, error, failures)
     wait = outcome.retry_after
     if wait is None:
@@ -183,7 +183,7 @@ def _crashed(
 ) -> Completion:
     crashes = task.crashes + 1
     if task.cancel_requested:
-        end = TaskError(task.cancel_reason or reasons.CANCELLED, attempt=task.attempt)
+        end = TaskError(reasons.CANCELLED, message=task.cancel_reason or "", attempt=task.attempt)
         return _end(task, "cancelled", State.CANCELLED, now, started_at, expired_by, None, end, None, crashes)
     if crashes > task.spec.policy.max_crashes:
         times = "once" if crashes == 1 else f"{crashes} times"

@@ -36,7 +36,13 @@ class Topic(StrEnum):
     """What a wake-up may be about."""
 
     READY = "ready"
+    """New work can be claimed."""
     ENDED = "ended"
+    """Tasks have ended."""
+    DUE = "due"
+    """A task was stored for later; the earliest due moment may have changed."""
+    CONTROL = "control"
+    """A running task was asked to stop."""
 
 
 SubmitStatus = Literal["created", "existing", "id_conflict", "unique_conflict", "aborted"]

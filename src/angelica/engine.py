@@ -1,0 +1,370 @@
+"""The engine: the composition root, where functions, storage and runtime are joined into one object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, ParamSpec, TypeVar, overload
+
+import angelica
+from angelica.clock import Clock, SystemClock
+from angelica.contrib import fastapi, starlette
+from angelica.current import CURRENT
+from angelica.domain.events import EngineState, Event
+from angelica.errors import AngelicaError
+from angelica.http.app import create_app
+from angelica.http.auth import AuthCallable
+from angelica.node import Node, make_storage
+from angelica.observe import logs
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.context import Context
+from angelica.runtime.functions import AsyncFunction, Call, Function
+from angelica.runtime.handle import TaskHandle
+from angelica.runtime.hooks import Hook, Hooks, Middleware
+from angelica.runtime.hub import Hub
+from angelica.runtime.identity import host_name
+from angelica.runtime.options import Options
+from angelica.runtime.portal import Portal
+from angelica.runtime.registry import Decorator, FunctionRegistry
+from angelica.runtime.service import Accepted, Service
+from angelica.settings import Settings
+from angelica.storage.memory import MemoryStorage
+from angelica.storage.protocol import Storage
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+E = TypeVar("E")
+
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds between offers of the GIL in a worker process: its writer thread must not wait 5 ms (CPython's default)
+for the event loop's thread at each statement."""
+
+
+class Engine:
+    """Everything of one store in one process.
+
+    `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
+    given by keyword, by `ANGELICA_*` or in `angelica.toml` (see `Settings`). Making an engine opens nothing: the
+    store is opened by the first submit, by `start`, or by the lifespan of the app that it is mounted in.
+    """
+
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, storage: Storage | None = None, **settings: Any) -> None:
+        self.settings = Settings.load(url=None if url is None else os.fspath(url), **settings)
+        self.clock: Clock = SystemClock()
+        self.state = "RUNNING"
+        self.started_at: int | None = None
+        self.version: str = angelica.__version__
+        self.tokens: Any = None
+        self.hooks = Hooks()
+        self.functions = FunctionRegistry(self.settings, self.hooks, self)
+        self.log = logging.getLogger("angelica.task")
+        self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
+        self._hub = Hub(self.hooks)
+        self._portal = Portal()
+        self._given_storage = storage
+        self._storage: Storage | None = None
+        self._service: Service | None = None
+        self.lane = MemoryStorage(self.clock, url="memory:lane")
+        self._node: Node | None = None
+        self._lane_node: Node | None = None
+        self._opening = threading.Lock()
+        self._opened_by = 0
+        self._capture: object | None = None
+        self.mounted_at = ""
+        self.after_submit: Callable[[], Awaitable[object]] | None = None
+
+    # -- declaring ------------------------------------------------------------------------------------------------
+
+    @overload
+    def task(self, handler: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+    @overload
+    def task(self, handler: Callable[P, R], /) -> Function[P, R]: ...
+    @overload
+    def task(self, **given: Any) -> Decorator: ...
+    def task(self, handler: Callable[..., Any] | None = None, /, **given: Any) -> Any:
+        """Register a function: `@engine.task`, or `@engine.task(retries=5, timeout="30s", …)`.
+
+        Takes what `FunctionRegistry.declare` takes; raises `InvalidValue` for a bad value or a name that is taken.
+        """
+        return self.functions.decorator(**given) if handler is None else self.functions.declare(handler, **given)
+
+    def hook(self, name: str, *, queue: str | None = None, function: str | None = None) -> Callable[[Hook], Hook]:
+        """Return a decorator that registers a hook: before_submit, after_submit, before_run, after_run, on_success,
+        on_failure, on_retry or on_cancel; for all tasks, those of a queue or those of a function."""
+        return self.hooks.on(name, queue=queue, function=function)
+
+    def middleware(self, wrap: Middleware) -> Middleware:
+        """Register middleware: `wrap(function, handler)` returns what is called in the handler's place."""
+        self.hooks.middleware.append(wrap)
+        return wrap
+
+    def on(self, kind: type[E], receiver: Callable[[E], object]) -> None:
+        """Call `receiver` with every event of a kind (`angelica.domain.events`); it must not block."""
+        self._hub.subscribe(kind, receiver)
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def storage(self) -> Storage:
+        """The store; raises `AngelicaError` while it is not open."""
+        if self._storage is None:
+            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+        return self._storage
+
+    @property
+    def service(self) -> Service:
+        """What HTTP, the CLI and the Python surface ask for; raises `AngelicaError` while the store is not open."""
+        if self._service is None:
+            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+        return self._service
+
+    async def open(self) -> None:
+        """Open the store, if it is not open yet; raises `StorageUnavailable`, `SchemaMismatch`."""
+        if self._service is not None and self._opened_by == os.getpid():
+            return
+        await asyncio.to_thread(self._opening.acquire)
+        try:
+            if self._service is None or self._opened_by != os.getpid():
+                await self._open()
+        finally:
+            self._opening.release()
+
+    async def _open(self) -> None:
+        if self._storage is not None:
+            # SQLite's own rule: a connection must not be carried into a forked process.
+            raise AngelicaError("the engine was opened before this process was forked; open it after the fork")
+        storage = self._given_storage or make_storage(self.settings, self.clock)
+        await storage.open()
+        await self.lane.open()
+        if isinstance(self.clock, SystemClock):
+            self.clock.follow(await storage.time())
+        self._service = Service(
+            storage,
+            clock=self.clock,
+            registry=self.functions,
+            settings=self.settings,
+            chance=self._chance.random,
+            bits=self._chance.getrandbits,
+            emit=self._emit,
+            lane=self.lane,
+            state=lambda: self.state,
+        )
+        self._service.add_probe("worker", self._problem)
+        self._storage = storage
+        self._opened_by = os.getpid()
+
+    async def start(self, worker: bool | None = None) -> None:
+        """Open the store and, with `worker` (default: the setting `embed`), run tasks in this process until `stop`."""
+        await self.open()
+        self.state = "RUNNING"
+        self.started_at = self.clock.wall()
+        self._capture = self._capture or logs.install()
+        if worker is None:
+            worker = self.settings.embed == "on"
+        if worker and self._node is None:
+            self._node = self._make_node(self.storage, "", durable=True)
+            await self._node.start()
+        if any(not function.durable for function in self.functions):
+            await self._start_lane()
+        self._emit(EngineState(self.state))
+
+    async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
+        """Refuse new work, give running tasks the grace time, hand back the rest, close the store."""
+        self.state = "SHUTDOWN"
+        self._emit(EngineState(self.state))
+        for node in (self._lane_node, self._node):
+            if node is not None:
+                await node.stop(hasten=hasten)
+        self._lane_node = self._node = None
+        await self._hub.settle()
+        await self.close()
+        if self._capture is not None:
+            logs.uninstall(self._capture)
+            self._capture = None
+        self.state = "TERMINATED"
+        self._emit(EngineState(self.state))
+
+    async def close(self) -> None:
+        """Close the store; may be called twice."""
+        storage, self._storage, self._service = self._storage, None, None
+        if storage is not None:
+            await storage.close()
+            await self.lane.close()
+
+    @contextmanager
+    def substituted(self, storage: Storage, clock: Clock) -> Iterator[None]:
+        """Let the engine work on another storage and clock for a while, as tests do; it must not be open."""
+        if self._storage is not None:
+            raise AngelicaError("the engine is open already: close it before its storage is replaced")
+        before = (self._given_storage, self.clock, self.lane, self._lane_node)
+        self._given_storage, self.clock = storage, clock
+        self.lane = MemoryStorage(clock, url="memory:lane")
+        try:
+            yield
+        finally:
+            self._given_storage, self.clock, self.lane, self._lane_node = before
+
+    def shutdown(self) -> None:
+        """Close the store from synchronous code and end the thread behind the blocking calls."""
+        self._portal.call(self.close())
+        self._portal.close()
+
+    def __enter__(self) -> Engine:
+        """Run a worker in the background of synchronous code until the block ends."""
+        self._portal.call(self.start())
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._portal.call(self.stop())
+        self._portal.close()
+
+    async def __aenter__(self) -> Engine:
+        """Run a worker in this event loop until the block ends."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    def run(self) -> None:
+        """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
+        asyncio.run(self._run_until_signal())
+
+    async def _run_until_signal(self) -> None:
+        stop, hasten = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def heard() -> None:
+            (hasten if stop.is_set() else stop).set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, heard)
+        await self.run_worker(stop, hasten, ready=lambda: None)
+
+    async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Run one worker process: claim until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        await self.start(worker=True)
+        ready()
+        await stop.wait()
+        await self.stop(hasten=hasten)
+
+    def _make_node(self, storage: Storage, suffix: str, *, durable: bool) -> Node:
+        number = self._chance.getrandbits(24)
+        return Node(
+            storage,
+            self.functions,
+            self.settings,
+            clock=self.clock,
+            chance=self._chance.random,
+            worker_id=f"{host_name()}/{os.getpid()}-{number:06x}{suffix}",
+            version=self.version,
+            emit=self._emit,
+            durable=durable,
+        )
+
+    async def _start_lane(self) -> None:
+        if self._lane_node is None:
+            self._lane_node = node = self._make_node(self.lane, "-memory", durable=False)
+            await node.start()
+
+    def _problem(self) -> str | None:
+        """Say what is wrong with the loops of this process, None while all is well."""
+        nodes = [node for node in (self._node, self._lane_node) if node is not None]
+        found = [f"{name}: {problem}" for node in nodes for name, problem in node.problems.items()]
+        return "; ".join(found) or None
+
+    def bits(self, count: int, /) -> int:
+        """Return `count` random bits, for ids."""
+        return self._chance.getrandbits(count)
+
+    def _emit(self, event: Event) -> None:
+        self._hub.emit(event)
+
+    # -- in a web application ---------------------------------------------------------------------------------------
+
+    def lifespan(self, target: Any) -> Any:
+        """Run the engine for as long as a host app lives: `FastAPI(lifespan=engine.lifespan)`, or around a lifespan
+        of the host's own: `FastAPI(lifespan=engine.lifespan(mine))`."""
+        return starlette.lifespan(self, target)
+
+    def mount(self, app: Any, path: str = "", *, auth: AuthCallable | None = None) -> None:
+        """Put the HTTP API into a Starlette or FastAPI app, under `path` or beside its own routes."""
+        starlette.mount(self, app, path, auth=auth)
+
+    def router(self, *, auth: AuthCallable | None = None, **options: Any) -> Any:
+        """Return a FastAPI `APIRouter` with the HTTP API; `options` go to `APIRouter` (prefix, dependencies …)."""
+        return fastapi.router(self, auth=auth, **options)
+
+    def asgi(self, *, auth: AuthCallable | None = None) -> Any:
+        """Return the HTTP API as an ASGI app of its own, which starts and stops the engine in its lifespan."""
+        app = create_app(self, mode="mounted", auth=auth)
+        app.router.lifespan_context = self.lifespan
+        return app
+
+    def accepted(self, task: Any) -> Any:
+        """Return a 202 response with `Location` for a submitted task, for an endpoint that hands its work over."""
+        return starlette.accepted(self, task)
+
+    # -- submitting (what functions ask of their engine) ------------------------------------------------------------
+
+    async def submit_call(
+        self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
+    ) -> TaskHandle[Any]:
+        """Submit one call and return its handle."""
+        if self._service is None or (not function.durable and self._lane_node is None):
+            await self._ready(durable=function.durable)
+        accepted = await self.service.submit_one(function, args, kwargs, options)
+        if self.after_submit is not None:
+            await self.after_submit()
+        return self._handle(accepted)
+
+    async def submit_calls(
+        self, function: Function[Any, Any], calls: Sequence[Call], options: Options
+    ) -> list[TaskHandle[Any]]:
+        """Submit many calls in one transaction, all or none."""
+        await self._ready(durable=function.durable)
+        accepted = await self.service.submit_many(function, calls, options)
+        if self.after_submit is not None:
+            await self.after_submit()
+        return [self._handle(each) for each in accepted]
+
+    async def _ready(self, *, durable: bool) -> None:
+        await self.open()
+        if not durable:
+            await self._start_lane()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end from synchronous code."""
+        return self._portal.call(coroutine)
+
+    def _handle(self, accepted: Accepted) -> TaskHandle[Any]:
+        return TaskHandle(
+            accepted.task, self.service, self.call, created=accepted.created, durable=accepted.durable
+        )
+
+    async def ahandle(self, task_id: str) -> TaskHandle[Any]:
+        """Return the handle of a task by its id; raises `NotFound`."""
+        await self.open()
+        return TaskHandle(await self.service.get(task_id), self.service, self.call, created=False)
+
+    def handle(self, task_id: str) -> TaskHandle[Any]:
+        """Return the handle of a task by its id; raises `NotFound`."""
+        return self.call(self.ahandle(task_id))
+
+    def current(self) -> Context:
+        """Return the context of the attempt that calls; raises `AngelicaError` outside of one."""
+        running = CURRENT.get()
+        if not isinstance(running, Assignment):
+            raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
+        context: Context = running.contexts(running)
+        return context
+

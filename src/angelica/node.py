@@ -1,0 +1,178 @@
+"""One node: the worker and the duties of one process over one storage, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from angelica.clock import SECOND, Clock
+from angelica.domain.events import Event
+from angelica.runtime.duty import Duty
+from angelica.runtime.identity import host_name, lives, pid_started
+from angelica.runtime.janitor import Host, Janitor
+from angelica.runtime.journal import Journal
+from angelica.runtime.promoter import Promoter
+from angelica.runtime.registry import FunctionRegistry
+from angelica.runtime.startfile import StartFile
+from angelica.runtime.worker import Worker, WorkerSettings
+from angelica.settings import Settings
+from angelica.storage.memory import MemoryStorage
+from angelica.storage.protocol import Storage, WorkerInfo
+from angelica.storage.sqlite.adapter import SqliteStorage
+
+FLUSH_EVERY = 0.25
+DECLARE_EVERY = 3_600.0
+START_SLOTS = 8_192
+ASYNC_SLOTS = 1_000
+LANE_LEASE = 365 * 86_400.0
+"""The memory lane dies with its process, so its lease never has to run out."""
+
+
+class Node:
+    """Made by the engine, for the durable storage or for the memory lane.
+
+    With `durable` False it keeps no start file, declares no functions and sweeps nothing.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        registry: FunctionRegistry,
+        settings: Settings,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        worker_id: str,
+        version: str,
+        emit: Callable[[Event], None],
+        durable: bool = True,
+    ) -> None:
+        self._storage = storage
+        self._registry = registry
+        self._clock = clock
+        self._durable = durable
+        start_file = _start_file(settings, worker_id) if durable else None
+        self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit)
+        self.worker = Worker(
+            storage,
+            _info(settings, clock, registry, worker_id, version, start_file),
+            registry,
+            _worker_settings(settings, durable=durable),
+            clock=clock,
+            chance=chance,
+            journal=self.journal,
+            emit=emit,
+            start_file=start_file,
+        )
+        self.duties = self._duties(settings, chance, emit)
+        self._flusher = self.duties[0]
+
+    def _duties(self, settings: Settings, chance: Callable[[], float], emit: Callable[[Event], None]) -> list[Duty]:
+        poll = settings.poll / SECOND
+        promoter = Promoter(self._storage, clock=self._clock, poll=poll)
+        host = Host(host_name(), self._clock.now().boot, lives)
+        janitor = Janitor(self._storage, host, clock=self._clock, chance=chance, emit=emit, interval=poll)
+        duties = [
+            Duty("journal", self._flush, chance=chance),
+            Duty("promoter", promoter.step, chance=chance),
+            Duty("prune", janitor.prune, chance=chance),
+        ]
+        if self._durable:
+            duties += [
+                Duty("janitor", janitor.sweep, chance=chance),
+                Duty("declare", self._declare, chance=chance),
+            ]
+        return duties
+
+    async def start(self) -> None:
+        """Register the worker and begin; raises `StorageUnavailable`."""
+        if self._durable:
+            await self._declare()
+        loop = asyncio.get_running_loop()
+        self.journal.on_pending = lambda: loop.call_soon_threadsafe(self._flusher.nudge)
+        await self.worker.start()
+        for duty in self.duties:
+            duty.start()
+
+    async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
+        """Give running tasks the grace time, hand back the rest, and end."""
+        for duty in self.duties[1:]:
+            await duty.stop()
+        await self.worker.stop(hasten=hasten)
+        self.journal.on_pending = None
+        await self._flusher.stop()
+
+    @property
+    def problems(self) -> dict[str, str]:
+        """What is wrong now, by the name of the loop; empty while all is well."""
+        found = {duty.name: duty.problem for duty in self.duties if duty.problem is not None}
+        if self.worker.problem is not None:
+            found["worker"] = self.worker.problem
+        return found
+
+    async def _flush(self) -> float:
+        await self.worker.flush_logs()
+        return FLUSH_EVERY
+
+    async def _declare(self) -> float:
+        now = self._clock.wall()
+        await self._storage.put_functions([function.row(seen_at=now) for function in self._registry])
+        return DECLARE_EVERY
+
+
+def make_storage(settings: Settings, clock: Clock) -> Storage:
+    """Return the storage that the settings name, not opened yet."""
+    path = settings.sqlite_path
+    if path is None:
+        return MemoryStorage(clock)
+    return SqliteStorage(path, durability=settings.durability, auto_migrate=settings.auto_migrate)
+
+
+def _start_file(settings: Settings, worker_id: str) -> StartFile | None:
+    path = settings.sqlite_path
+    if path is None:
+        return None
+    directory = Path(os.path.abspath(path)).with_name(path.name + "-run")
+    return StartFile(directory / f"{worker_id.replace('/', '_')}.started", START_SLOTS)
+
+
+def _info(
+    settings: Settings,
+    clock: Clock,
+    registry: FunctionRegistry,
+    worker_id: str,
+    version: str,
+    start_file: StartFile | None,
+) -> WorkerInfo:
+    now = clock.now()
+    pid = os.getpid()
+    return WorkerInfo(
+        id=worker_id,
+        host=host_name(),
+        boot=now.boot,
+        pid=pid,
+        pid_started=pid_started(pid),
+        version=version,
+        started_at=now.wall,
+        slots=settings.slots or ASYNC_SLOTS,
+        queues=settings.queues,
+        functions=tuple(registry.names()),
+        start_file=None if start_file is None else str(start_file.path),
+    )
+
+
+def _worker_settings(settings: Settings, *, durable: bool) -> WorkerSettings:
+    threads = min(32, (os.cpu_count() or 1) + 4)
+    return WorkerSettings(
+        async_slots=settings.slots or ASYNC_SLOTS,
+        thread_slots=settings.slots or threads,
+        cap=settings.slots,
+        lease_ttl=settings.lease_ttl / SECOND if durable else LANE_LEASE,
+        heartbeat=settings.heartbeat / SECOND if durable else DECLARE_EVERY,
+        lease_margin=settings.lease_margin / SECOND,
+        grace=settings.grace / SECOND,
+        poll=settings.poll / SECOND,
+        checkpoint_limit=settings.checkpoint_limit,
+    )

@@ -1,0 +1,142 @@
+"""One attempt as a story: begin, decode, call, name the outcome; the same steps for coroutines and for threads."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import traceback
+from collections.abc import Callable
+from typing import Any, Final
+
+from angelica.clock import SECOND
+from angelica.domain import reasons
+from angelica.domain.outcome import Cancelled, Failed, Outcome, Released, Snoozed, Succeeded
+from angelica.domain.task import TaskError
+from angelica.errors import Cancel, Fail, InvalidValue, Retry, Snooze
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.payload import ResultNotSerialisable, ResultTooLarge
+
+MESSAGE_LIMIT: Final = 4096
+STACK_LIMIT: Final = 16_384
+
+
+class Interrupted(BaseException):  # noqa: N818 - not an error: thrown into a thread to stop its handler
+    """Thrown into the thread of a handler that must stop."""
+
+
+class AttemptSteps:
+    """What every executor does around the handler's call."""
+
+    __slots__ = ("_wall",)
+
+    def __init__(self, *, wall: Callable[[], int]) -> None:
+        self._wall = wall
+
+    def arguments(self, assignment: Assignment) -> tuple[list[Any], dict[str, Any]]:
+        """Return the handler's arguments, decoded and with the context put in where it asks for it."""
+        function = assignment.code
+        args, kwargs = function.decode(assignment.task.spec.payload)
+        if function.context_parameter is not None:
+            kwargs = {**kwargs, function.context_parameter: assignment.contexts(assignment)}
+        return args, kwargs
+
+    def returned(self, assignment: Assignment, value: Any) -> Outcome:
+        """Name the outcome of a handler that returned `value`."""
+        if value is None:
+            return NOTHING_RETURNED
+        try:
+            return Succeeded(assignment.code.encode_result(value))
+        except (ResultNotSerialisable, ResultTooLarge) as error:
+            # The body has run: trying again would repeat its effects and end the same way.
+            return Failed(self._error(assignment, error, _result_reason(error)), final=True)
+
+    def raised(self, assignment: Assignment, error: BaseException) -> Outcome:
+        """Name the outcome of a handler that raised `error`."""
+        match error:
+            case Interrupted() | asyncio.CancelledError() if assignment.stop_reason is not None:
+                return self.stopped(assignment)
+            case Retry():
+                after = None if error.after is None else int(error.after * SECOND)
+                return Failed(self._error(assignment, error, reasons.RETRY), retry_after=after)
+            case Fail():
+                return Failed(self._error(assignment, error, reasons.FAIL), final=True)
+            case Cancel():
+                return Cancelled(message=_text(error))
+            case Snooze():
+                return Snoozed(self._wall() + int(error.after * SECOND))
+            case _:
+                return Failed(self._error(assignment, error, reasons.EXCEPTION), self._custom_backoff(assignment))
+
+    def unfit(self, assignment: Assignment, error: BaseException) -> Outcome:
+        """Name the outcome when the stored arguments no longer fit the function."""
+        if isinstance(error, InvalidValue):
+            return Failed(self._error(assignment, error, reasons.INVALID_ARGUMENTS), final=True)
+        return self.raised(assignment, error)
+
+    def stopped(self, assignment: Assignment) -> Outcome:
+        """Name the outcome of a handler that was told to stop and did."""
+        match assignment.stop_reason:
+            case "timeout":
+                seconds = (assignment.task.policy.timeout or 0) / SECOND
+                error = TaskError(
+                    reasons.TIMEOUT,
+                    type="TimeoutError",
+                    message=f"did not end within {seconds:g} s",
+                    fingerprint=_fingerprint(assignment.function, "TimeoutError", ""),
+                    attempt=assignment.attempt,
+                )
+                return Failed(error, self._custom_backoff(assignment))
+            case "cancel":
+                return Cancelled(message=assignment.stop_message)
+            case _:
+                return Released()
+
+    def _custom_backoff(self, assignment: Assignment) -> int | None:
+        custom = assignment.code.custom_backoff
+        if custom is None:
+            return None
+        try:
+            return max(int(custom(assignment.task.failures) * SECOND), 0)
+        except Exception:  # noqa: BLE001 - the user's code; the policy's own backoff stands in
+            return None
+
+    def _error(self, assignment: Assignment, error: BaseException, reason: str) -> TaskError:
+        name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+        frames = traceback.extract_tb(error.__traceback__)
+        where = frames[-1].name if frames else ""
+        return TaskError(
+            reason=reason,
+            type=name,
+            message=_text(error)[:MESSAGE_LIMIT],
+            stack=_stack(error),
+            fingerprint=_fingerprint(assignment.function, name, where),
+            attempt=assignment.attempt,
+        )
+
+
+NOTHING_RETURNED: Final = Succeeded("null")
+
+
+def _result_reason(error: Exception) -> str:
+    return reasons.RESULT_TOO_LARGE if isinstance(error, ResultTooLarge) else reasons.RESULT_NOT_SERIALISABLE
+
+
+def _text(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an exception whose __str__ raises must not take the worker down
+        text = f"<{type(error).__name__} whose text cannot be made>"
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _stack(error: BaseException) -> str:
+    try:
+        lines = traceback.format_exception(error, limit=50)
+    except Exception:  # noqa: BLE001 - as above
+        return ""
+    text = "".join(lines).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return text if len(text) <= STACK_LIMIT else f"{text[: STACK_LIMIT // 2]}\n…\n{text[-STACK_LIMIT // 2 :]}"
+
+
+def _fingerprint(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -1,0 +1,185 @@
+"""The completer: gathers what ended and exchanges it, one batch a beat, for what comes next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from angelica.clock import Clock
+from angelica.domain.lifecycle import Completion
+from angelica.errors import StorageError, StorageUnavailable
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.room import Room
+from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic
+
+log: Final = logging.getLogger("angelica.worker")
+
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one exchange wrote: the ends with the store's answers, and what came back."""
+
+    ends: Sequence[tuple[Assignment, Completion]]
+    reply: Exchanged
+
+
+class Completer:
+    """One exchange at a time: ends gather while the last one is under way, so batches grow with the load.
+
+    `claiming` False stops new claims. A kind of executor is hungry while the store may have more for it: after a
+    ring, after the poll interval and after a full claim; a claim that came back short of a kind stills it.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        worker: str,
+        room: Room,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        poll: float,
+        queues: tuple[str, ...] | None,
+        on_written: Callable[[Written], None],
+    ) -> None:
+        self.claiming = True
+        self.problem: str | None = None
+        self._storage = storage
+        self._worker = worker
+        self._room = room
+        self._clock = clock
+        self._chance = chance
+        self._poll = poll
+        self._queues = queues
+        self._on_written = on_written
+        self._ends: list[tuple[Assignment, Completion]] = []
+        self._lines: list[LogLine] = []
+        self._notes: list[Note] = []
+        self._nudged = asyncio.Event()
+        self._flushed = asyncio.Event()
+        self._hungry = room.kinds
+        self._turn = 0
+        self._loops: list[asyncio.Task[None]] = []
+        self._in_flight = False
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._loops = [
+            loop.create_task(self._run(), name="angelica-completer"),
+            loop.create_task(self._listen(), name="angelica-listener"),
+        ]
+
+    async def stop(self) -> None:
+        """End the loops; what is not written yet is left to the lease."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    def add(self, assignment: Assignment, end: Completion, lines: Sequence[LogLine], note: Note | None) -> None:
+        """Take an ended attempt with its last log lines and its last note."""
+        if lines:
+            self._lines.extend(lines)
+        if note is not None:
+            self._notes.append(note)
+        self._ends.append((assignment, end))
+        if not self._nudged.is_set():
+            self._nudged.set()
+
+    def freed(self) -> None:
+        """Slots became free without an end to write."""
+        self._nudged.set()
+
+    async def flush(self) -> None:
+        """Wait until everything added so far has been written."""
+        while self._ends or self._in_flight:
+            self._flushed.clear()
+            self._nudged.set()
+            await self._flushed.wait()
+
+    async def _listen(self) -> None:
+        """Turn rings, and the passing of the poll interval, into hunger."""
+        mark = self._storage.mark(Topic.READY)
+        while True:
+            pause = self._poll * (0.75 + 0.5 * self._chance())
+            mark = await self._storage.wait(Topic.READY, mark, pause)
+            self._hungry = self._room.kinds
+            self._nudged.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._nudged.wait()
+            self._nudged.clear()
+            try:
+                while await self._exchange():
+                    failures = 0
+            except StorageError as error:
+                failures += 1
+                self._report(error, failures)
+                pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
+                await asyncio.sleep(pause * (0.5 + self._chance()))
+                self._nudged.set()
+
+    async def _exchange(self) -> bool:
+        """Write what ended and claim what fits; return whether there may be more to do at once."""
+        claim = self._claim()
+        if not self._ends and claim is None:
+            self._flushed.set()
+            return False
+        ends, self._ends = self._ends, []
+        lines, self._lines = self._lines, []
+        if claim is not None:
+            self._hungry = self._hungry - {kind for kind, _ in claim.room}
+        self._in_flight = True
+        try:
+            if self._notes:  # rare, so not worth a place in every exchange; an end must not overtake its note
+                await self._storage.annotate(self._notes)
+                self._notes = []
+            reply = await self._storage.exchange(
+                [end for _, end in ends], claim, now=self._clock.now(), journal=lines
+            )
+        except BaseException:
+            # The outcome may be unknown: ends are fenced and claims come back as strays, so all of it may be repeated.
+            self._ends[:0] = ends
+            self._lines[:0] = lines
+            self._hungry = self._room.kinds
+            raise
+        finally:
+            self._in_flight = False
+        self.problem = None
+        if claim is not None:
+            self._hungry |= _still_hungry(claim, reply)
+        self._on_written(Written(ends, reply))
+        return True
+
+    def _claim(self) -> Claim | None:
+        if not (self.claiming and self._hungry):
+            return None
+        room, wanted = self._room.now(self._hungry)
+        if wanted <= 0:
+            return None
+        self._turn += 1
+        return Claim(self._worker, wanted, room, self._queues, self._turn)
+
+    def _report(self, error: StorageError, failures: int) -> None:
+        self.problem = str(error)
+        if failures == 1 or not isinstance(error, StorageUnavailable):
+            log.warning("the store does not take our ends (%d waiting): %s", len(self._ends), error)
+
+
+def _still_hungry(claim: Claim, reply: Exchanged) -> set[str]:
+    """Return the kinds of which a claim took all it could, so that the store may well have more of them."""
+    if len(reply.claimed) >= claim.wanted:
+        return {kind for kind, _ in claim.room}
+    if not reply.claimed:
+        return set()
+    taken = Counter([task.spec.executor for task in reply.claimed])
+    return {kind for kind, room in claim.room if taken[kind] >= room}

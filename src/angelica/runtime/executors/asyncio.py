@@ -1,0 +1,152 @@
+"""The `async` executor: coroutines on the worker's event loop, each in a long-lived runner of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from contextvars import Context, copy_context
+from typing import Final
+
+from angelica.current import CURRENT
+from angelica.domain.outcome import Outcome
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.attempt import AttemptSteps
+from angelica.runtime.executors.base import Begin, Done
+
+SLICE: Final = 50
+"""Handlers that never wait are run so many in a row before other work of the loop gets its turn."""
+
+
+class AsyncExecutor:
+    """Up to `slots` coroutines at once.
+
+    A runner is an asyncio task that runs one attempt after the other. An attempt has its runner for itself from
+    beginning to end, so `asyncio.timeout`, task groups and anyio inside it act on a task of its own, and a handler
+    that never waits costs no trip through the loop. A runner whose handler left context variables changed is
+    replaced, so nothing leaks into the next attempt.
+    """
+
+    kind = "async"
+
+    def __init__(self, slots: int, *, steps: AttemptSteps, begin: Begin, done: Done) -> None:
+        self.slots = slots
+        self._steps = steps
+        self._begin = begin
+        self._done = done
+        self._backlog: deque[Assignment] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._runners: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._step = 1
+        self._pumping = False
+        self._clean: Context | None = None
+
+    def load(self) -> int:
+        return self._busy + len(self._backlog)
+
+    def submit(self, assignments: Iterable[Assignment]) -> None:
+        self._backlog.extend(assignments)
+        if self._backlog and not self._pumping:
+            self._step = 1
+            self._pump()
+
+    def withdraw(self) -> list[Assignment]:
+        waiting = list(self._backlog)
+        self._backlog.clear()
+        return waiting
+
+    async def close(self) -> None:
+        runners = list(self._runners)
+        for runner in runners:
+            runner.cancel()
+        await asyncio.gather(*runners, return_exceptions=True)
+
+    def _pump(self) -> None:
+        """Wake runners while there is a backlog: one first, twice as many each turn of the loop.
+
+        A first runner whose handlers never wait empties the backlog alone; handlers that do wait need one runner each.
+        """
+        wanted = min(self._step, len(self._backlog))
+        self._step = min(self._step * 2, 256)
+        for _ in range(wanted):
+            if self._idle:
+                self._idle.pop().set_result(None)
+            elif len(self._runners) < self.slots:
+                self._start_runner()
+            else:
+                break
+        if self._backlog and (self._idle or len(self._runners) < self.slots):
+            self._pumping = True
+            asyncio.get_running_loop().call_soon(self._pump)
+        else:
+            self._pumping = False
+
+    def _start_runner(self) -> None:
+        if self._clean is None:
+            self._clean = copy_context()
+            self._clean.run(CURRENT.set, None)
+        runner = asyncio.get_running_loop().create_task(self._run(), context=self._clean.copy())
+        self._runners.add(runner)
+        runner.add_done_callback(self._runner_ended)
+
+    def _runner_ended(self, runner: asyncio.Task[None]) -> None:
+        self._runners.discard(runner)
+        if self._backlog and not self._pumping:
+            self._pump()
+
+    async def _run(self) -> None:
+        backlog = self._backlog
+        before = copy_context()
+        in_a_row = 0
+        while True:
+            while backlog:
+                assignment = backlog.popleft()
+                self._busy += 1
+                try:
+                    await self._attempt(assignment)
+                finally:
+                    self._busy -= 1
+                CURRENT.set(None)
+                if copy_context() != before:
+                    return  # the handler changed this task's context: a fresh runner takes over
+                in_a_row += 1
+                if in_a_row >= SLICE:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
+            wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(wake)
+            await wake
+
+    async def _attempt(self, assignment: Assignment) -> None:
+        refusal = self._begin(assignment)
+        if refusal is not None:
+            self._done(assignment, refusal)
+            return
+        CURRENT.set(assignment)
+        steps = self._steps
+        try:
+            args, kwargs = steps.arguments(assignment)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
+            self._done(assignment, steps.unfit(assignment, error))
+            return
+        self._done(assignment, await self._call(assignment, args, kwargs))
+
+    async def _call(self, assignment: Assignment, args: list[object], kwargs: dict[str, object]) -> Outcome:
+        runner = asyncio.current_task()
+        assert runner is not None
+        assignment.interrupt = runner.cancel
+        try:
+            if assignment.stop_reason is not None:
+                return self._steps.stopped(assignment)
+            value = await assignment.call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt and GeneratorExit end the attempt, not the worker
+            if isinstance(error, asyncio.CancelledError) and assignment.stop_reason is None and runner.cancelling():
+                raise  # the executor is closing
+            return self._steps.raised(assignment, error)
+        else:
+            return self._steps.returned(assignment, value)
+        finally:
+            assignment.interrupt = None
+            while runner.cancelling():
+                runner.uncancel()

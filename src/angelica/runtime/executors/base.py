@@ -1,0 +1,38 @@
+"""What the worker asks of every executor, and what it hands to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from angelica.domain.outcome import Outcome
+from angelica.runtime.assignment import Assignment
+
+Begin = Callable[[Assignment], Outcome | None]
+"""Called right before a handler, in its thread: marks it started, or returns the outcome if it must not start."""
+
+Done = Callable[[Assignment, Outcome], None]
+"""Called on the event loop when an attempt has ended."""
+
+
+class Executor(Protocol):
+    """Runs assignments of one kind in its own slots."""
+
+    kind: str
+    slots: int
+
+    def load(self) -> int:
+        """Return how many assignments it has, running and waiting."""
+        ...
+
+    def submit(self, assignments: Iterable[Assignment]) -> None:
+        """Take assignments; those beyond the free slots wait in order. On the event loop."""
+        ...
+
+    def withdraw(self) -> list[Assignment]:
+        """Give back all assignments that have not begun."""
+        ...
+
+    async def close(self) -> None:
+        """Release threads and tasks; handlers that still run are abandoned."""
+        ...

@@ -1,0 +1,47 @@
+"""Gates: at most `concurrency` attempts of a function at once in this worker process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from angelica.runtime.assignment import Assignment
+
+
+class Gates:
+    """Counts who is inside by function; the others wait here in order and are admitted as soon as one leaves."""
+
+    def __init__(self, admit: Callable[[Assignment], None]) -> None:
+        self._admit = admit
+        self._inside: dict[str, set[Assignment]] = {}
+        self._waiting: dict[str, deque[Assignment]] = {}
+
+    def enter(self, assignment: Assignment) -> bool:
+        """Let an assignment in, or let it wait; return whether it is in."""
+        inside = self._inside.setdefault(assignment.function, set())
+        limit = assignment.code.concurrency
+        if limit is not None and len(inside) >= limit:
+            self._waiting.setdefault(assignment.function, deque()).append(assignment)
+            return False
+        inside.add(assignment)
+        return True
+
+    def leave(self, assignment: Assignment) -> None:
+        """Take an assignment out, and admit the next that waits."""
+        self._inside.get(assignment.function, set()).discard(assignment)
+        waiting = self._waiting.get(assignment.function)
+        while waiting:
+            candidate = waiting.popleft()
+            if candidate.stop_reason is None and self.enter(candidate):
+                self._admit(candidate)
+                return
+
+    def waiting(self) -> int:
+        """Return how many wait."""
+        return sum(len(queue) for queue in self._waiting.values())
+
+    def withdraw(self) -> list[Assignment]:
+        """Take back all that wait."""
+        waiting = [assignment for queue in self._waiting.values() for assignment in queue]
+        self._waiting.clear()
+        return waiting

@@ -1,0 +1,77 @@
+"""The heartbeat: renews a worker's lease from a thread of its own, so that no handler can hold it up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from angelica.errors import StorageError
+
+log: Final = logging.getLogger("angelica.worker")
+
+HURRY: Final = 0.2
+"""Seconds until the next try after a beat that failed, at first."""
+
+
+class Heartbeat(threading.Thread):
+    """Calls `beat` every `interval` seconds, and when nudged, on an event loop of its own until `stop`."""
+
+    def __init__(self, beat: Callable[[], Awaitable[None]], *, interval: float, chance: Callable[[], float]) -> None:
+        super().__init__(name="angelica-heartbeat", daemon=True)
+        self.problem: str | None = None
+        self._beat = beat
+        self._interval = interval
+        self._chance = chance
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._nudged: asyncio.Event | None = None
+        self._stopping = False
+        self._ready = threading.Event()
+
+    def run(self) -> None:
+        asyncio.run(self._main())
+
+    def nudge(self) -> None:
+        """Beat now; any thread."""
+        if self._loop is None or self._nudged is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._nudged.set)
+        except RuntimeError:  # its loop has just ended
+            return
+
+    def stop(self) -> None:
+        """End the thread; call `join` to wait for it."""
+        self._stopping = True
+        if self.is_alive():
+            self._ready.wait()
+            self.nudge()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._nudged = asyncio.Event()
+        self._ready.set()
+        failures = 0
+        while not self._stopping:
+            pause = self._interval * (0.9 + 0.2 * self._chance())
+            await self._rest(min(pause, HURRY * 2**failures) if failures else pause)
+            if self._stopping:
+                return
+            try:
+                await asyncio.wait_for(self._beat(), self._interval * 2)
+                failures = 0
+                self.problem = None
+            except (StorageError, TimeoutError) as error:
+                failures = min(failures + 1, 8)
+                self.problem = str(error) or "no answer in time"
+                log.warning("heartbeat failed (%d in a row): %s", failures, self.problem)
+
+    async def _rest(self, pause: float) -> None:
+        assert self._nudged is not None
+        try:
+            await asyncio.wait_for(self._nudged.wait(), pause)
+        except TimeoutError:
+            return
+        self._nudged.clear()

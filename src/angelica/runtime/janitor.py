@@ -1,0 +1,130 @@
+"""The janitor: settles what dead workers held, and prunes what has been kept long enough; on every node."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from angelica.clock import SECOND, Clock, Now
+from angelica.domain.events import Event, TasksEnded, WorkerLost
+from angelica.domain.lifecycle import Completion, complete
+from angelica.domain.outcome import LeaseExpired, Outcome, Released
+from angelica.domain.task import Task
+from angelica.runtime.settle import Death, Settled, settle_worker
+from angelica.runtime.startfile import read_started
+from angelica.storage.protocol import Storage, WorkerRow
+
+log: Final = logging.getLogger("angelica.janitor")
+
+PAGE: Final = 1_000
+PRUNE_EVERY: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """This host: its name, its boot, and whether a process (pid, start time) of it still lives."""
+
+    name: str
+    boot: str
+    lives: Callable[[int, int], bool] = field(repr=False)
+
+
+class Janitor:
+    """The steps of two duties: `sweep` every `interval` seconds, `prune` every minute."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        host: Host,
+        *,
+        clock: Clock,
+        chance: Callable[[], float],
+        emit: Callable[[Event], None],
+        interval: float = 1.0,
+    ) -> None:
+        self._storage = storage
+        self._host = host
+        self._clock = clock
+        self._chance = chance
+        self._emit = emit
+        self._interval = interval
+
+    async def sweep(self) -> float:
+        """End what workers hold whose process is gone or whose lease has run out."""
+        workers = await self._storage.list_workers()
+        for row in workers:
+            if self._gone(row):
+                await self.settle(row, Death(row.info.pid))
+        await self._sweep_expired({row.info.id: row for row in workers})
+        return self._interval * (0.75 + 0.5 * self._chance())
+
+    async def settle(self, row: WorkerRow, death: Death) -> Settled:
+        """End at once all that a worker held that is known to be dead."""
+        settled = await settle_worker(
+            self._storage,
+            row.info.id,
+            death=death,
+            start_file=row.info.start_file,
+            now=self._clock.now(),
+            chance=self._chance,
+        )
+        if settled.ends:
+            self._emit(TasksEnded(settled.ends))
+        self._lost(row.info.id, settled.crashed, settled.released, death.words())
+        return settled
+
+    def _gone(self, row: WorkerRow) -> bool:
+        """Whether the worker ran on this host and its process does not live any more (or is of an earlier boot)."""
+        info = row.info
+        if info.host != self._host.name:
+            return False
+        return info.boot != self._host.boot or not self._host.lives(info.pid, info.pid_started)
+
+    async def _sweep_expired(self, workers: dict[str, WorkerRow]) -> None:
+        while True:
+            now = self._clock.now()
+            tasks = await self._storage.expired(now=now, limit=PAGE)
+            if not tasks:
+                return
+            ends = tuple((task, self._end(task, workers, now)) for task in tasks)
+            reply = await self._storage.exchange([end for _, end in ends], None, now=now)
+            done = tuple(pair for pair, ok in zip(ends, reply.accepted, strict=True) if ok)
+            if done:
+                self._emit(TasksEnded(done))
+                self._report(done)
+            if len(done) < len(tasks) or len(tasks) < PAGE:
+                return
+
+    def _end(self, task: Task, workers: dict[str, WorkerRow], now: Now) -> Completion:
+        outcome = self._judge(task, workers)
+        return complete(
+            task, outcome, now=now, chance=self._chance(), started_at=task.started_at, expired_by=now.tick
+        )
+
+    def _judge(self, task: Task, workers: dict[str, WorkerRow]) -> Outcome:
+        """A lease ran out: the attempt is to blame only if its handler had begun."""
+        row = workers.get(task.worker or "")
+        begun = task.started_at is not None
+        if row is not None and row.info.start_file is not None and row.info.host == self._host.name:
+            begun = begun or task.lease in read_started(row.info.start_file)
+        return LeaseExpired(task.worker or "") if begun else Released()
+
+    def _report(self, done: tuple[tuple[Task, Completion], ...]) -> None:
+        counts: dict[str, Counter[bool]] = {}
+        for task, end in done:
+            counts.setdefault(task.worker or "?", Counter())[end.outcome == "released"] += 1
+        for worker, count in counts.items():
+            self._lost(worker, count[False], count[True], "stopped renewing its lease")
+
+    def _lost(self, worker: str, crashed: int, released: int, how: str) -> None:
+        if crashed or released:
+            log.warning("worker %s %s: %d attempt(s) ended, %d handed back", worker, how, crashed, released)
+        self._emit(WorkerLost(worker, crashed, released))
+
+    async def prune(self) -> float:
+        """Delete what has been kept long enough, in small batches."""
+        deleted = await self._storage.prune(now=self._clock.now(), limit=PAGE)
+        return 0.05 if deleted >= PAGE else PRUNE_EVERY

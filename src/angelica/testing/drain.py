@@ -1,0 +1,134 @@
+"""Draining: runs the tasks that are due, one after the other, in the test's own process and without a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextvars import copy_context
+from typing import Any, Final
+
+from angelica.clock import ManualClock
+from angelica.current import CURRENT
+from angelica.domain import reasons
+from angelica.domain.lifecycle import complete
+from angelica.domain.outcome import Outcome, Released
+from angelica.domain.task import Task
+from angelica.engine import Engine
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.attempt import AttemptSteps
+from angelica.runtime.context import Context
+from angelica.runtime.journal import Journal
+from angelica.storage.protocol import Beat, Claim, Note, Storage, WorkerInfo
+
+WORKER: Final = "test-drain"
+BATCH: Final = 100
+LIMIT: Final = 100_000
+"""A drain that runs more attempts than this is taken for endless."""
+_ROOM: Final = (("async", BATCH), ("thread", BATCH))
+
+
+class Drain:
+    """Claims and runs what is due until nothing is; retries and snoozes wait until the clock is moved.
+
+    With `with_scheduled` it moves the manual clock to the next due moment itself, until nothing is left at all.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._steps = AttemptSteps(wall=lambda: engine.clock.wall())
+        self._running = False
+
+    async def __call__(self, *, with_scheduled: bool = False) -> Counter[str]:
+        """Run what is due; return how many attempts ended in which way (`succeeded`, `failed`, `snoozed` …)."""
+        ends: Counter[str] = Counter()
+        if self._running:  # a handler that enqueues under `inline` is inside a drain already
+            return ends
+        self._running = True
+        try:
+            while sum(ends.values()) < LIMIT:
+                batch = [*await self._claim(self._engine.storage), *await self._claim(self._engine.lane)]
+                if not batch and not (with_scheduled and await self._to_next_due()):
+                    return ends
+                for storage, task in batch:
+                    ends[await self._run(storage, task)] += 1
+        finally:
+            self._running = False
+        raise AssertionError(f"more than {LIMIT} attempts: a task enqueues itself without end")
+
+    async def _claim(self, storage: Storage) -> list[tuple[Storage, Task]]:
+        now = self._engine.clock.now()
+        info = WorkerInfo(WORKER, "test", now.boot, 0, 0, self._engine.version, now.wall, BATCH)
+        await storage.heartbeat(Beat(info, lease_until=now.tick + 10**12, seen_at=now.wall), now=now)
+        await storage.promote_due(now=now, limit=BATCH)
+        claim = Claim(WORKER, 1, _ROOM)  # one at a time, so that the order is the store's and cancels are seen
+        reply = await storage.exchange([], claim, now=now)
+        return [(storage, task) for task in reply.claimed]
+
+    async def _to_next_due(self) -> bool:
+        clock = self._engine.clock
+        if not isinstance(clock, ManualClock):
+            raise AssertionError("with_scheduled needs the manual clock: take the fixture angelica_clock")  # noqa: TRY004
+        moments = []
+        for storage in (self._engine.storage, self._engine.lane):
+            due = (await storage.promote_due(now=clock.now(), limit=BATCH)).next_due
+            if due is not None:
+                moments.append(due)
+        if not moments:
+            return False
+        clock.advance(max(min(moments) - clock.wall(), 0))
+        return True
+
+    async def _run(self, storage: Storage, task: Task) -> str:
+        engine = self._engine
+        function = engine.functions.get(task.function)
+        journal = Journal(engine.clock)
+        notes: list[Note] = []
+        started_at = engine.clock.wall()
+        if function is None:
+            outcome: Outcome = Released(held=reasons.UNKNOWN_FUNCTION)
+            lines = []
+        else:
+
+            def contexts(assignment: Assignment) -> Context:
+                limit = engine.settings.checkpoint_limit
+                return Context(assignment, wall=engine.clock.wall, note=notes.append, limit=limit)
+
+            call = engine.functions.call_of(function)
+            assignment = Assignment(task, function, call, journal, 0, contexts)
+            assignment.started_at = started_at
+            outcome = await self._attempt(assignment)
+            lines = journal.close(assignment)
+        if notes:
+            await storage.annotate(notes)
+        end = complete(task, outcome, now=engine.clock.now(), chance=0.0, started_at=started_at)
+        await storage.exchange([end], None, now=engine.clock.now(), journal=lines)
+        return end.outcome
+
+    async def _attempt(self, assignment: Assignment) -> Outcome:
+        """Run one attempt in a context of its own: coroutines on this loop, plain functions in a thread."""
+        context = copy_context()
+        context.run(CURRENT.set, assignment)
+        try:
+            args, kwargs = self._steps.arguments(assignment)
+        except Exception as error:  # noqa: BLE001 - as the executors do
+            return self._steps.unfit(assignment, error)
+        try:
+            value = await self._call(assignment, context, args, kwargs)
+        except Exception as error:  # noqa: BLE001 - as the executors do
+            return self._steps.raised(assignment, error)
+        return self._steps.returned(assignment, value)
+
+    async def _call(self, assignment: Assignment, context: Any, args: Any, kwargs: Any) -> Any:
+        timeout = assignment.task.policy.timeout
+        seconds = None if timeout is None else timeout / 1_000_000
+        if assignment.code.is_async:
+            call = asyncio.get_running_loop().create_task(assignment.call(*args, **kwargs), context=context)
+        else:
+            call = asyncio.ensure_future(asyncio.to_thread(context.run, assignment.call, *args, **kwargs))
+        done, _ = await asyncio.wait({call}, timeout=seconds)
+        if not done:
+            assignment.stop_reason = "timeout"
+            call.cancel()
+            await asyncio.wait({call})
+            raise TimeoutError(f"did not end within {seconds:g} s")
+        return call.result()

@@ -50,7 +50,7 @@ class Watcher:
 
     async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not true():
+            while not true():  # noqa: ASYNC110 - looks at processes
                 await asyncio.sleep(0.01)
 
 

@@ -62,15 +62,13 @@ class Child:
         try:
             env = {**os.environ, **spec.env, LINK_VARIABLE: f"{theirs.fileno()}:{os.getpid()}"}
             fds = (theirs.fileno(), *spec.pass_fds)
-            process = await asyncio.create_subprocess_exec(
-                *spec.argv, stdin=subprocess.DEVNULL, env=env, pass_fds=fds
-            )
+            process = await asyncio.create_subprocess_exec(*spec.argv, stdin=subprocess.DEVNULL, env=env, pass_fds=fds)
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        ours.setblocking(False)
+        ours.settimeout(0)
         return cls(spec, process, ours)
 
     @property

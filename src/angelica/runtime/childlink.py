@@ -37,11 +37,13 @@ class ChildLink:
         descriptor, _, parent = text.partition(":")
         if not descriptor.isdigit() or not parent.isdigit():
             return None
-        os.set_inheritable(int(descriptor), False)
+        os.set_inheritable(int(descriptor), False)  # noqa: FBT003 - takes no keyword
         link = cls(socket.socket(fileno=int(descriptor)))
         _die_with(int(parent))
         with suppress(ValueError):  # not the main thread: then the caller has its own signals
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us what to do
+            signal.signal(
+                signal.SIGINT, signal.SIG_IGN
+            )  # Ctrl-C reaches the whole group; the parent tells us what to do
         return link
 
     def ready(self, facts: Mapping[str, Any]) -> None:
@@ -71,14 +73,14 @@ class ChildLink:
             for word in words:
                 on_word(word.decode())
 
-        self._socket.setblocking(False)
+        self._socket.settimeout(0)
         loop.add_reader(self._socket, read)
 
     def _send(self, message: Mapping[str, Any]) -> None:
         with suppress(OSError):  # the parent is gone; the watcher sees to it
-            self._socket.setblocking(True)
+            self._socket.settimeout(None)
             self._socket.sendall(json.dumps(message).encode() + b"\n")
-            self._socket.setblocking(False)
+            self._socket.settimeout(0)
 
 
 def _die_with(parent: int) -> None:
@@ -90,7 +92,7 @@ def _die_with(parent: int) -> None:
 
 
 def loaded_files(roots: Iterable[Path] | None = None) -> list[str]:
-    """Return the source files of the modules imported so far that lie under `roots` (default: the current directory)."""
+    """Return the source files of the modules imported so far that lie under `roots` (default: the working one)."""
     wanted = [root.resolve() for root in roots] if roots is not None else [Path.cwd()]
     files = []
     for module in list(sys.modules.values()):

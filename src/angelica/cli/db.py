@@ -1,0 +1,171 @@
+"""`angelica db`: the store as a file: status, migrate, check, backup, restore, prune, sql, clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from angelica.cli import output
+from angelica.cli.failure import CONFLICT, FAILED, NOT_FOUND, OK, CliError
+from angelica.cli.group import group
+from angelica.cli.progress import progress
+from angelica.cli.state import common, given
+from angelica.cli.store import local_settings, opened_store, path_of
+
+BATCH: Final = 1000
+
+
+@group("db")
+def command() -> None:
+    """Look after the store."""
+
+
+def on_store(work: Callable[[Any], Awaitable[int]], **how: Any) -> int:
+    """Run `work` on the opened store; return its exit code."""
+
+    async def run() -> int:
+        async with opened_store(given(), **how) as storage:
+            return await work(storage)
+
+    return asyncio.run(run())
+
+
+@command.command("status")
+@common
+def status() -> int:
+    """Show what the store is and what it holds."""
+
+    async def run(storage: Any) -> int:
+        found = await storage.status()
+        counts: dict[str, int] = {}
+        for (_, state), count in (await storage.counts()).items():
+            counts[state.value] = counts.get(state.value, 0) + count
+        shown = {"url": found.url, "kind": found.kind, "schema_version": found.schema_version}
+        output.one({**shown, **dict(found.detail), "tasks": counts}, given(), key="url")
+        return OK
+
+    return on_store(run, migrate=False)
+
+
+@command.command("migrate")
+@common
+def migrate() -> int:
+    """Make the store, or bring its schema up to date."""
+
+    async def run(storage: Any) -> int:
+        found = await storage.status()
+        output.say(f"{found.url} is at schema version {found.schema_version}", given())
+        return OK
+
+    return on_store(run, create=True, migrate=True)
+
+
+@command.command("check")
+@common
+def check() -> int:
+    """Prove what can be proved: SQLite's own check, counters against rows, rows without their task."""
+
+    async def run(storage: Any) -> int:
+        with progress("checking", given()):
+            report = await storage.check()
+        for problem in report.problems:
+            click.echo(problem)
+        if not report.problems:
+            output.say(f"all is well ({report.tasks} tasks)", given())
+        return FAILED if report.problems else OK
+
+    return on_store(run, migrate=False)
+
+
+@command.command("backup")
+@click.argument("target", type=click.Path(path_type=Path))
+@common
+def backup(*, target: Path) -> int:
+    """Copy the store to the file TARGET while it is in use."""
+    from angelica.storage.sqlite.backup import backup_file
+
+    source = _existing()
+    if target.exists():
+        raise CliError(f"{target} exists", hint="choose another name; a backup overwrites nothing", exit_code=CONFLICT)
+    with progress("backing up", given()) as bar:
+        size = backup_file(source, target, bar)
+    output.say(f"{target}: {size} bytes, checked", given())
+    return OK
+
+
+@command.command("restore")
+@click.argument("source", type=click.Path(path_type=Path))
+@common
+def restore(*, source: Path) -> int:
+    """Put the backup SOURCE in the place of the store; the former store is kept beside it."""
+    from angelica.storage.sqlite.backup import restore_file
+
+    if not source.is_file():
+        raise CliError(f"there is no file {source}", exit_code=NOT_FOUND)
+    target = path_of(local_settings(given()))
+    if target.exists() and not given().yes:
+        click.confirm(f"replace {target} with {source}?", abort=True, err=True)
+    with progress("restoring", given()) as bar:
+        former = restore_file(source, target, bar)
+    output.say(f"{target} is what {source} was" + (f"; the former is {former}" if former else ""), given())
+    return OK
+
+
+@command.command("prune")
+@common
+def prune() -> int:
+    """Delete ended tasks that have been kept long enough, now."""
+
+    async def run(storage: Any) -> int:
+        done = 0
+        with progress("pruning", given()) as bar:
+            while True:
+                deleted = await storage.prune(now=await storage.time(), limit=BATCH)
+                done += deleted
+                bar(done, None)
+                if deleted < BATCH:
+                    break
+        output.say(f"{done} tasks deleted", given())
+        return OK
+
+    return on_store(run)
+
+
+@command.command("sql")
+@common
+def sql() -> int:
+    """Print the SQL of the schema, step by step."""
+    from angelica.storage.sqlite.schema import MIGRATIONS
+
+    for migration in MIGRATIONS:
+        click.echo(f"-- {migration.number:04d} {migration.name}\n{migration.text.strip()}\n")
+    return OK
+
+
+@command.command("clock")
+@click.option("--accept", is_flag=True, help="Take over the host's clock as it is now.")
+@common
+def clock(*, accept: bool) -> int:
+    """Show how far the host's clock is from the one that the store keeps for all its processes."""
+
+    async def run(storage: Any) -> int:
+        if accept:
+            await storage.accept_clock()
+        apart = storage.clock_apart / 1_000_000
+        click.echo(f"{apart:+.6f} s")
+        if abs(apart) > 0.5:  # noqa: PLR2004 - decided in the store's clock
+            output.say("the store's own counts; --accept takes over the host's", given())
+        return OK
+
+    return on_store(run)
+
+
+def _existing() -> Path:
+    path = path_of(local_settings(given()))
+    if not path.exists():
+        raise CliError(f"there is no store at {path}", hint="name it: --url", exit_code=NOT_FOUND)
+    return path

@@ -1,0 +1,11 @@
+"""How our own processes log: to stderr, as text for eyes or as JSON for collectors."""
+
+from __future__ import annotations
+
+from angelica.cli.state import GlobalOptions
+from angelica.observe.formats import configure
+
+
+def set_up_logs(form: str, options: GlobalOptions) -> None:
+    """Set up logging for this process, once, before the app is imported."""
+    configure("json" if form == "json" else "text", "WARNING" if options.quiet else "INFO")

@@ -1,0 +1,45 @@
+"""The worker process: loads the app, runs its engine's worker until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+
+import click
+
+from angelica import __version__
+from angelica.cli.app import engine_of, settings_of
+from angelica.cli.logs import set_up_logs
+from angelica.cli.process import Lifetime
+from angelica.cli.state import GlobalOptions
+from angelica.engine import Engine
+from angelica.runtime.childlink import ChildLink, loaded_files
+from angelica.runtime.identity import host_name
+
+
+async def work(
+    options: GlobalOptions, link: ChildLink | None, *, queues: str | None, slots: int | None, dev: bool
+) -> int:
+    """Run one worker until its lifetime ends; return the exit code."""
+    settings = settings_of(options.url)
+    set_up_logs(settings.log_format or ("text" if dev or link is None else "json"), options)
+    engine = engine_of(options.app or settings.app, options.url, dev=dev, queues=queues, slots=slots)
+    lifetime = Lifetime(link)
+    telling: list[asyncio.Task[None]] = []
+    tell = partial(_tell, engine, link, options)
+    await engine.run_worker(lifetime.stop, lifetime.hasten, lambda: telling.append(asyncio.create_task(tell())))
+    return 0
+
+
+async def _tell(engine: Engine, link: ChildLink | None, options: GlobalOptions) -> None:
+    """Say that this worker is ready: to the supervisor, else on stderr."""
+    mine = [row.info for row in await engine.service.workers() if row.info.pid == os.getpid()]
+    info = max((each for each in mine if each.host == host_name()), key=lambda each: each.started_at)
+    if link is not None:
+        facts = {"worker": info.id, "start_file": info.start_file, "slots": info.slots, "files": loaded_files()}
+        link.ready(facts)
+    elif not options.quiet:
+        queues = ", ".join(info.queues) if info.queues else "every queue"
+        text = f"angelica {__version__}  {engine.settings.url}  worker {info.id}  {info.slots} slots  {queues}"
+        click.echo(text, err=True)

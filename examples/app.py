@@ -3,7 +3,7 @@
 Start them with `make run` (or, in this directory, `angelica dev`), then:
 
     angelica enqueue app.push_message user=ada text="the report is ready" --wait
-    angelica enqueue app.clean_rows --json '{"rows": [" Ada ", "", "Grace", "ada"]}' --wait
+    echo '{"rows": [" Ada ", "", "Grace", "ada"]}' | angelica enqueue app.clean_rows --json - --wait
     angelica enqueue app.sync_accounts pages=20 --wait
 """
 

@@ -57,7 +57,7 @@ class Settings:
     url: str = option(
         "sqlite:///angelica.db", _url, "Where everything is kept: an SQLite file (a plain path will do) or `memory:`."
     )
-    name: str = option("default", options.text, "The engine's name, in logs and metrics.")
+    name: str = option("default", options.text, "The engine's name.")
     app: str | None = option(
         None, optional(options.text), "Where the engine stands in your code, as `module:attribute`.", shown="none"
     )

@@ -1,0 +1,253 @@
+"""The row codec of the SQL adapters: tasks, errors, policies and workers to JSON values and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from angelica.domain.retry import backoff_from_dict, backoff_to_dict
+from angelica.domain.task import (
+    NO_EXTRAS,
+    NOTHING,
+    Attempt,
+    Extras,
+    NewTask,
+    Policy,
+    State,
+    Task,
+    TaskError,
+    Unique,
+)
+from angelica.domain.value import maker
+from angelica.storage.protocol import LogLine, WorkerInfo, WorkerRow
+
+_CACHE_BOUND: Final = 4096
+_STATES: Final[Mapping[str, State]] = {str(state): state for state in State}
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode: Final = msgspec.json.Decoder().decode
+_new_task: Final[Callable[..., NewTask]] = maker(NewTask)
+_task: Final[Callable[..., Task]] = maker(Task)
+_line: Final[Callable[..., LogLine]] = maker(LogLine)
+
+# One JSON text for each policy: by identity first, since hashing a policy costs more than encoding a task.
+_texts: Final[dict[int, tuple[Policy, str]]] = {}
+_policies: Final[dict[str, Policy]] = {}
+
+
+def to_json(value: object) -> str:
+    """Return compact JSON text."""
+    return _encode(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """Return the value of JSON text that we wrote."""
+    return _decode(text)
+
+
+def policy_text(policy: Policy) -> str:
+    """Return the stored text of a policy, made once for each object."""
+    known = _texts.get(id(policy))
+    if known is not None and known[0] is policy:
+        return known[1]
+    text = to_json(
+        [
+            policy.timeout,
+            policy.retries,
+            policy.max_crashes,
+            backoff_to_dict(policy.backoff),
+            policy.retry_on,
+            policy.retention,
+        ]
+    )
+    if len(_texts) >= _CACHE_BOUND:
+        _texts.clear()
+    _texts[id(policy)] = (policy, text)
+    return text
+
+
+def policy_of(text: str) -> Policy:
+    """Return the policy of a stored text; equal texts give the same object."""
+    policy = _policies.get(text)
+    if policy is None:
+        timeout, retries, max_crashes, backoff, retry_on, retention = _decode(text)
+        policy = Policy(timeout, retries, max_crashes, backoff_from_dict(backoff), tuple(retry_on), retention)
+        if len(_policies) >= _CACHE_BOUND:
+            _policies.clear()
+        _policies[text] = policy
+    return policy
+
+
+def plain_row(task: NewTask, state: str) -> tuple[object, ...]:
+    """Return the columns that every task has, in the order of the verb `insert_plain`."""
+    return (
+        task.id,
+        task.function,
+        task.version,
+        task.queue,
+        task.executor,
+        task.priority,
+        state,
+        task.run_at,
+        task.created_at,
+        task.trace_id,
+        task.payload,
+        policy_text(task.policy),
+    )
+
+
+def is_plain(task: NewTask) -> bool:
+    """Whether `plain_row` says all of it."""
+    return task.extras is NO_EXTRAS and task.unique is None and task.expires_at is None and task.deadline is None
+
+
+def full_row(task: NewTask, state: str) -> tuple[object, ...]:
+    """Return all columns of a new task, in the order of the verb `insert_full`."""
+    unique = task.unique
+    extras = task.extras
+    return (
+        *plain_row(task, state),
+        None if unique is None else unique.key,
+        None if unique is None else to_json([unique.key, unique.scope, unique.on_conflict]),
+        task.expires_at,
+        task.deadline,
+        extras.parent_id,
+        extras.retry_of,
+        extras_text(extras),
+    )
+
+
+def extras_text(extras: Extras) -> str | None:
+    """Return the stored text of the rare parts, None if there are none."""
+    fields = {name: getattr(extras, name) for name in Extras.__slots__}
+    kept = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items() if value}
+    return to_json(kept) if kept else None
+
+
+def extras_of(text: str | None) -> Extras:
+    """Return the rare parts of a stored text; fields that this version does not know are left out."""
+    if text is None:
+        return NO_EXTRAS
+    kept = _decode(text)
+    return Extras(**{name: value for name, value in kept.items() if name in Extras.__slots__})
+
+
+def error_text(error: TaskError | None) -> str | None:
+    """Return the stored text of an error."""
+    return None if error is None else to_json(error)
+
+
+def error_of(text: str | None) -> TaskError | None:
+    """Return the error of a stored text."""
+    return None if text is None else msgspec.json.decode(text, type=TaskError)
+
+
+def task_of(row: Sequence[Any]) -> Task:
+    """Return the task of a row as the fragment `task` of the SQL gives it."""
+    (id_, function, queue, executor, priority, version, state, run_at, created_at) = row[:9]
+    payload, policy, trace_id, attempt, revision, rare = row[9:]
+    held_policy = _policies.get(policy) or policy_of(policy)
+    if rare is None:
+        spec = _new_task(
+            id_, function, payload, run_at, created_at, held_policy, queue, executor, priority, version, trace_id
+        )
+        return _task(spec, _STATES[state], attempt, 0, 0, run_at, revision=revision)
+    (asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested) = rare[:10]
+    cancel_reason, started_at, finished_at, result, error, checkpoint, progress = rare[10:]
+    spec = _new_task(
+        id_,
+        function,
+        payload,
+        run_at if asked_at is None else asked_at,
+        created_at,
+        held_policy,
+        queue,
+        executor,
+        priority,
+        version,
+        trace_id,
+        None if unique is None else Unique(*_decode(unique)),
+        expires_at,
+        deadline,
+        extras_of(extras),
+    )
+    return _task(
+        spec,
+        _STATES[state],
+        attempt,
+        failures,
+        crashes,
+        run_at,
+        held,
+        worker,
+        requested == 1,
+        cancel_reason,
+        started_at,
+        finished_at,
+        result,
+        error_of(error),
+        checkpoint,
+        progress,
+        revision,
+    )
+
+
+def claimed_of(row: list[Any], worker: str) -> Task:
+    """Return the task that the claim of this (still queued) row makes; changes `row`."""
+    row[6] = "running"
+    row[12] += 1
+    row[13] += 1
+    rare = row[14]
+    if rare is not None:
+        rare[8] = worker
+        rare[11] = None
+        return task_of(row)
+    (id_, function, queue, executor, priority, version, _, run_at, created_at) = row[:9]
+    payload, policy, trace_id, attempt, revision, _ = row[9:]
+    spec = _new_task(
+        id_,
+        function,
+        payload,
+        run_at,
+        created_at,
+        _policies.get(policy) or policy_of(policy),
+        queue,
+        executor,
+        priority,
+        version,
+        trace_id,
+    )
+    return _task(spec, State.RUNNING, attempt, 0, 0, run_at, None, worker, revision=revision)
+
+
+def attempt_of(row: Sequence[Any]) -> Attempt:
+    """Return the attempt of a row (task id, attempt, outcome, worker, started_at, finished_at, error)."""
+    task_id, attempt, outcome, worker, started_at, finished_at, error = row
+    return Attempt(task_id, attempt, outcome, worker, started_at, finished_at, error_of(error))
+
+
+def line_of(row: Sequence[Any]) -> LogLine:
+    """Return the log line of a row in the order of its fields."""
+    return _line(*row)
+
+
+def worker_text(info: WorkerInfo) -> str:
+    """Return the stored text of a worker."""
+    return to_json({name: _plain(getattr(info, name)) for name in WorkerInfo.__slots__})
+
+
+def worker_of(row: Sequence[Any]) -> WorkerRow:
+    """Return the worker of a row (info, lease_until, seen_at, running)."""
+    text, lease_until, seen_at, running = row
+    known = {name: value for name, value in _decode(text).items() if name in WorkerInfo.__slots__}
+    for name in ("queues", "functions"):
+        if known.get(name) is not None:
+            known[name] = tuple(known[name])
+    known["labels"] = known.get("labels") or NOTHING
+    return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running)
+
+
+def _plain(value: object) -> object:
+    return dict(cast("Mapping[str, str]", value)) if isinstance(value, Mapping) else value

@@ -1,0 +1,246 @@
+"""The storage in one SQLite file, shared by any number of processes of one host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from angelica.clock import SECOND, Clock, Now, tick_micros
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import Attempt, Lease, NewTask, State, Task
+from angelica.domain.value import maker
+from angelica.errors import StorageUnavailable
+from angelica.storage.protocol import (
+    Beat,
+    BeatReply,
+    CancelStatus,
+    Claim,
+    Enqueued,
+    Exchanged,
+    FunctionRow,
+    LogLine,
+    Note,
+    Promoted,
+    Request,
+    StoreStatus,
+    TaskFilter,
+    TaskPage,
+    Topic,
+    WorkerRow,
+)
+from angelica.storage.sqlite import journal as journals
+from angelica.storage.sqlite import reads, upkeep, workers
+from angelica.storage.sqlite.backup import Progress, backup_file
+from angelica.storage.sqlite.check import CheckReport, check
+from angelica.storage.sqlite.claims import claim_tasks
+from angelica.storage.sqlite.connect import Durability
+from angelica.storage.sqlite.ends import write_ends
+from angelica.storage.sqlite.opened import Opened, Options
+from angelica.storage.sqlite.schema import SCHEMA_VERSION
+from angelica.storage.sqlite.storeclock import APART, StoreClock
+from angelica.storage.sqlite.submit import submit
+from angelica.storage.sqlite.transaction import Statements, Transaction
+
+R = TypeVar("R")
+
+_exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
+_FRESH: Final = SECOND
+
+
+class SqliteStorage:
+    """Every verb is one transaction of the process's one writer, or one read beside it.
+
+    `durability="full"` (default) has every commit on disk before it is acknowledged; `fast` can lose the last commits
+    at a loss of power, never at the end of a process. With `auto_migrate=False` an old schema raises `SchemaMismatch`.
+    `patience` (microseconds) bounds every wait for other processes. A `clock` replaces the one kept in the file.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        clock: Clock | None = None,
+        *,
+        durability: Durability = "full",
+        auto_migrate: bool = True,
+        patience: int = 10 * SECOND,
+        read_bound: int = 10 * SECOND,
+        vfs: str = "",
+    ) -> None:
+        self.path = Path(path).absolute()
+        self._clock = StoreClock(clock)
+        self._options = Options(durability, auto_migrate, patience, read_bound, vfs)
+        self._open: Opened | None = None
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that all processes of this file share."""
+        return self._clock
+
+    @property
+    def run_directory(self) -> Path:
+        """The private directory beside the file for locks, sockets and files of workers."""
+        return self._opened().run.path
+
+    # --- submitting, claiming, ending ---
+
+    async def enqueue_many(
+        self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
+    ) -> Enqueued:
+        if request is None and not atomic:
+            plain: Enqueued = await self._opened().writer.submit(tasks, now.wall)
+            return plain
+        return await self._write(partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request))
+
+    async def exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
+    ) -> Exchanged:
+        def work(tx: Transaction) -> Exchanged:
+            if journal:
+                journals.append_logs(tx, journal)
+            accepted = write_ends(tx, ends, now=now) if ends else []
+            claimed, lapsed = ([], []) if claim is None else claim_tasks(tx, claim, now=now)
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+
+        return await self._write(work)
+
+    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+        def work(tx: Transaction) -> BeatReply:
+            self._clock.agree(tx)
+            return workers.beat(tx, beat)
+
+        return await self._write(work)
+
+    async def end_worker(self, worker: str, *, now: Now) -> int:
+        return await self._write(partial(workers.end_worker, worker=worker))
+
+    async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
+        return await self._write(partial(upkeep.promote, now=now, limit=limit))
+
+    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
+        return await self._read(partial(workers.expired, now=now, limit=limit))
+
+    async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+        return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
+
+    async def delete_tasks(self, task_ids: Sequence[str]) -> tuple[bool, ...]:
+        return await self._write(partial(upkeep.delete, task_ids=task_ids))
+
+    async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        return await self._write(partial(upkeep.prune, now=now, limit=limit))
+
+    # --- what a running attempt leaves behind ---
+
+    async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
+        return await self._write(partial(journals.append_logs, lines=lines))
+
+    async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
+        return await self._write(partial(journals.annotate, notes=notes))
+
+    async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
+        await self._write(partial(upkeep.put_functions, rows=rows))
+
+    # --- reading ---
+
+    async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
+        return await self._read(partial(reads.get_tasks, task_ids=task_ids))
+
+    async def list_tasks(
+        self,
+        where: TaskFilter,
+        *,
+        limit: int = 50,
+        after: tuple[int, str] | None = None,
+        newest_first: bool = True,
+    ) -> TaskPage:
+        work = partial(reads.list_tasks, where=where, limit=limit, after=after, newest_first=newest_first)
+        return await self._read(work)
+
+    async def read_logs(
+        self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> tuple[LogLine, ...]:
+        return await self._read(partial(reads.read_logs, task_id=task_id, attempt=attempt, after=after, limit=limit))
+
+    async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
+        return await self._read(partial(reads.read_attempts, task_id=task_id))
+
+    async def list_functions(self) -> tuple[FunctionRow, ...]:
+        return await self._read(reads.list_functions)
+
+    async def list_workers(self) -> tuple[WorkerRow, ...]:
+        return await self._read(reads.list_workers)
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        return await self._read(reads.counts)
+
+    async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
+        return await self._read(partial(reads.count_ahead, task=task, limit=limit))
+
+    # --- wake-ups ---
+
+    def mark(self, topic: Topic) -> int:
+        return self._opened().ring.mark(topic)
+
+    async def wait(self, topic: Topic, since: int, timeout: float) -> int:
+        return await self._opened().ring.wait(topic, since, timeout)
+
+    # --- its own life ---
+
+    async def open(self) -> None:
+        if self._open is None:
+            self._open = await asyncio.to_thread(Opened, self.path, self._clock, self._options)
+            self._clock.warn()
+
+    async def close(self) -> None:
+        """Finish what was accepted and let the file go."""
+        opened, self._open = self._open, None
+        if opened is not None:
+            await asyncio.to_thread(opened.close)
+
+    async def time(self) -> Now:
+        return self._clock.now()
+
+    async def accept_clock(self) -> Now:
+        """Take over the host's wall clock as it is now; other processes follow at their next heartbeat."""
+        await self._write(self._clock.renew)
+        return self._clock.now()
+
+    async def status(self) -> StoreStatus:
+        opened = self._opened()
+        if tick_micros() - opened.writer.committed_at > _FRESH:
+            touched = str(self._clock.now().wall)
+            await self._write(lambda tx: tx.run("put_meta", "touched", touched))
+        apart = self._clock.apart
+        detail = {**opened.sizes(), "clock_apart_ms": apart // 1000, "clock_ok": abs(apart) <= APART}
+        return StoreStatus("sqlite", f"sqlite:///{self.path}", SCHEMA_VERSION, detail)
+
+    async def check(self) -> CheckReport:
+        """Prove what can be proved about the file."""
+        report: CheckReport = await self._opened().readers.read(check, bounded=False)
+        return report
+
+    async def backup(self, target: str | Path, progress: Progress | None = None) -> int:
+        """Copy one consistent moment to `target` while work goes on; return its size in bytes.
+
+        `progress` is called in another thread, with (pages done, pages in all).
+        """
+        return await asyncio.to_thread(backup_file, self.path, Path(target), progress)
+
+    async def vacuum(self) -> None:
+        """Give free pages back to the file system; writers wait meanwhile."""
+        await asyncio.to_thread(self._opened().vacuum)
+
+    async def _write(self, work: Callable[[Transaction], R]) -> R:
+        answer: R = await self._opened().writer.call(work)
+        return answer
+
+    async def _read(self, work: Callable[[Statements], R]) -> R:
+        answer: R = await self._opened().readers.read(work)
+        return answer
+
+    def _opened(self) -> Opened:
+        if self._open is None:
+            raise StorageUnavailable("the storage is not open")
+        return self._open

@@ -1,0 +1,112 @@
+-- Claiming, ending and journalling attempts.
+
+-- Which queues have something ready: one seek for each.
+-- verb: ready_queues
+with recursive queue (name) as (
+    select min(queue) from tasks indexed by ready where state = 'queued' and held is null
+    union all
+    select (select min(tasks.queue) from tasks indexed by ready
+        where state = 'queued' and held is null and tasks.queue > queue.name)
+    from queue where queue.name is not null
+)
+select json_group_array(name) from queue where name is not null
+
+-- Which levels of priority each (executor, queue) has, with the oldest run_at of each: one seek for each.
+-- verb: ready_levels
+with recursive level (executor, queue, priority) as (
+    select k.value, q.value, (
+        select t.priority from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = q.value and t.executor = k.value
+        order by t.priority desc limit 1
+    )
+    from json_each(?1) k cross join json_each(?2) q
+    union all
+    select level.executor, level.queue, (
+        select t.priority from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = level.queue and t.executor = level.executor
+            and t.priority < level.priority
+        order by t.priority desc limit 1
+    )
+    from level where level.priority is not null
+)
+select json_group_array(json_array(level.executor, level.queue, level.priority, (
+    select t.run_at from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and t.queue = level.queue and t.executor = level.executor
+        and t.priority = level.priority
+    order by t.run_at limit 1
+)))
+from level where level.priority is not null
+
+-- verb: count_ready
+select count(*) from (
+    select 1 from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2 limit ?3
+)
+
+-- verb: ready_rows
+select json_group_array(${task}) from (
+    select * from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2 and priority = ?3
+    order by run_at, id limit ?4
+)
+
+-- verb: take
+update tasks set
+    state = 'running', attempt = attempt + 1, worker = ?2, started_at = null, revision = revision + 1
+where id in (select value from json_each(?1))
+
+-- verb: end_succeeded
+update tasks set
+    state = 'succeeded', result = e.value ->> 2, started_at = coalesce(e.value ->> 3, started_at),
+    finished_at = e.value ->> 4, retain_until = e.value ->> 5, error = null,
+    unique_key = case when unique_spec ->> 1 = 'live' then null else unique_key end, revision = revision + 1
+from json_each(?1) e
+where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and tasks.state = 'running'
+
+-- What stands behind the leases (id, attempt, expired_by) of completions; ?2 is the boot of the caller's clock.
+-- verb: leased_rows
+select json_group_array(json_array(
+    e.key, t.queue, t.cancel_requested, t.cancel_reason, t.worker, t.started_at,
+    w.id is null or w.lease_until <= e.value ->> 2 or w.boot <> ?2
+))
+from json_each(?1) e
+cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
+left join workers w on w.id = t.worker
+
+-- verb: end_any
+update tasks set
+    state = e.value ->> 1,
+    asked_at = case when run_at <> e.value ->> 2 then coalesce(asked_at, run_at) else asked_at end,
+    run_at = coalesce(e.value ->> 2, run_at),
+    failures = e.value ->> 3, crashes = e.value ->> 4,
+    started_at = coalesce(e.value ->> 5, started_at),
+    result = e.value ->> 6, error = e.value ->> 7, finished_at = e.value ->> 8, retain_until = e.value ->> 9,
+    held = e.value ->> 10,
+    worker = case when e.value ->> 8 is null then null else worker end,
+    unique_key = case when e.value ->> 8 is not null and unique_spec ->> 1 = 'live' then null else unique_key end,
+    revision = revision + 1
+from json_each(?1) e where tasks.id = e.value ->> 0
+
+-- verb: insert_attempts
+insert into attempts (task_id, attempt, outcome, worker, started_at, finished_at, error)
+select
+    value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+from json_each(?1) where true
+on conflict do nothing
+
+-- verb: live_leases
+select json_group_array(e.key)
+from json_each(?1) e cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
+
+-- verb: insert_logs
+insert into logs (task_id, attempt, seq, at, stream, level, logger, message)
+select
+    value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
+from json_each(?1) where true
+on conflict do nothing
+
+-- verb: annotate
+update tasks set
+    checkpoint = coalesce(e.value ->> 1, checkpoint), progress = coalesce(e.value ->> 2, progress),
+    revision = revision + (e.value ->> 3)
+from json_each(?1) e where tasks.id = e.value ->> 0

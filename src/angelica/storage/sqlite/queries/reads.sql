@@ -1,0 +1,62 @@
+-- Reading, never on the hot path.
+
+-- verb: logs
+select json_group_array(json_array(task_id, attempt, seq, at, stream, level, logger, message)) from (
+    select * from logs where task_id = ?1 and (attempt, seq) > (?2, ?3) order by attempt, seq limit ?4
+)
+
+-- verb: logs_of_attempt
+select json_group_array(json_array(task_id, attempt, seq, at, stream, level, logger, message)) from (
+    select * from logs where task_id = ?1 and attempt = ?5 and (attempt, seq) > (?2, ?3) order by seq limit ?4
+)
+
+-- verb: attempts
+select json_group_array(json_array(task_id, attempt, outcome, worker, started_at, finished_at, error)) from (
+    select * from attempts where task_id = ?1 order by attempt
+)
+
+-- verb: functions
+select json_group_array(json_array(name, version, executor, schema, defaults, doc, seen_at)) from (
+    select * from functions order by name
+)
+
+-- verb: counts
+select json_group_array(json_array(queue, state, n)) from counters where n <> 0
+
+-- verb: ahead
+select
+    (select count(*) from (
+        select 1 from tasks indexed by ready
+        where state = 'queued' and held is null and queue = ?1 and executor = ?2 and priority > ?3 limit ?6
+    ))
+    + (select count(*) from (
+        select 1 from tasks indexed by ready
+        where state = 'queued' and held is null and queue = ?1 and executor = ?2 and priority = ?3
+            and (run_at, id) < (?4, ?5) limit ?6
+    ))
+
+-- The filter is put together from fixed parts (see reads.py); its values are parameters.
+-- verb: list_tasks
+select json_group_array(${task}) from (select * from tasks /* where */)
+
+-- verb: wrong_counts
+select json_group_array(json_array(queue, state, counted, stored)) from (
+    select queue, state, sum(counted) as counted, sum(stored) as stored from (
+        select queue, state, count(*) as counted, 0 as stored from tasks group by queue, state
+        union all
+        select queue, state, 0, n from counters
+    ) group by queue, state having sum(counted) <> sum(stored)
+)
+
+-- verb: recount
+insert into counters (queue, state, n) select queue, state, count(*) from tasks group by queue, state
+
+-- verb: orphans
+select json_object(
+    'labels', (select count(*) from labels where not exists (select 1 from tasks where id = task_id)),
+    'attempts', (select count(*) from attempts where not exists (select 1 from tasks where id = task_id)),
+    'logs', (select count(*) from (select distinct task_id from logs)
+        where not exists (select 1 from tasks where id = task_id)),
+    'running without a worker', (select count(*) from tasks indexed by running
+        where state = 'running' and worker is null)
+)

@@ -1,0 +1,152 @@
+"""Submitting: many callers' tasks as one insert, and what becomes of each task where something stands in its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from angelica.domain.task import NewTask
+from angelica.domain.value import maker
+from angelica.errors import IdempotencyMismatch
+from angelica.storage.protocol import Enqueued, Request, Submitted, Topic
+from angelica.storage.rows import from_json, full_row, is_plain, plain_row, task_of, to_json
+from angelica.storage.sqlite.transaction import Clash, Transaction
+
+_submitted: Final[Callable[..., Submitted]] = maker(Submitted)
+_enqueued: Final[Callable[..., Enqueued]] = maker(Enqueued)
+_REFUSALS: Final = frozenset({"id_conflict", "unique_conflict"})
+
+# One statement's text stays well below SQLite's bound of 10^9, and is not the size of the heap.
+_MOST_ROWS: Final = 5_000
+_MOST_CHARACTERS: Final = 8_000_000
+
+
+def submit_merged(tx: Transaction, batches: Sequence[tuple[Sequence[NewTask], int]]) -> list[Enqueued]:
+    """Store the tasks of many calls, each with its moment, in one go; raises `Clash` if one of them stands already."""
+    insert(tx, [(task, wall) for tasks, wall in batches for task in tasks])
+    return [_enqueued(tuple([_submitted(task.id, "created") for task in tasks])) for tasks, _ in batches]
+
+
+def insert(tx: Transaction, tasks: Sequence[tuple[NewTask, int]]) -> None:
+    """Write tasks that are believed to be new, each with the moment that decides whether it is due."""
+    plain: list[tuple[object, ...]] = []
+    full: list[tuple[object, ...]] = []
+    labels: list[tuple[str, str, str]] = []
+    size = 0
+    ready = later = False
+    for task, wall in tasks:
+        if task.run_at <= wall:
+            state = "queued"
+            ready = True
+        else:
+            state = "scheduled"
+            later = True
+        tx.count(task.queue, state, 1)
+        if is_plain(task):
+            plain.append(plain_row(task, state))
+        else:
+            full.append(full_row(task, state))
+            labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
+        size += len(task.payload)
+        if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
+            _flush(tx, plain, full, labels)
+            size = 0
+    _flush(tx, plain, full, labels)
+    if ready:
+        tx.topics.add(Topic.READY)
+    if later:
+        tx.topics.add(Topic.DUE)
+
+
+def _flush(
+    tx: Transaction,
+    plain: list[tuple[object, ...]],
+    full: list[tuple[object, ...]],
+    labels: list[tuple[str, str, str]],
+) -> None:
+    for verb, rows in (("insert_plain", plain), ("insert_full", full)):
+        if rows and tx.run(verb, to_json(rows)) != len(rows):
+            raise Clash
+        rows.clear()
+    if labels:
+        tx.run("insert_labels", to_json(labels))
+        labels.clear()
+
+
+def submit(
+    tx: Transaction, tasks: Sequence[NewTask], *, wall: int, atomic: bool = False, request: Request | None = None
+) -> Enqueued:
+    """Store tasks one by one as far as they may be; nothing is written if this raises."""
+    if request is not None:
+        answer = _stored_answer(tx, request, wall)
+        if answer is not None:
+            return answer
+    items, new = _judge(tx, tasks)
+    refused = atomic and any(item.status in _REFUSALS for item in items)
+    if refused:
+        ids = {task.id for task in new}
+        items = [
+            item if item.status in _REFUSALS or item.task_id not in ids else Submitted(task.id, "aborted")
+            for item, task in zip(items, tasks, strict=True)
+        ]
+    else:
+        insert(tx, [(task, wall) for task in new])
+    if request is not None and not any(item.status == "aborted" for item in items):
+        answer_text = to_json([(item.task_id, item.status) for item in items])
+        tx.run(
+            "put_request",
+            request.principal,
+            request.key,
+            request.route,
+            request.digest,
+            answer_text,
+            request.expires_at,
+        )
+    return Enqueued(tuple(items))
+
+
+def _stored_answer(tx: Transaction, request: Request, wall: int) -> Enqueued | None:
+    text = tx.value("request", request.principal, request.key)
+    if text is None:
+        return None
+    route, digest, answer, expires_at = from_json(text)
+    if expires_at <= wall:
+        return None
+    if (route, digest) != (request.route, request.digest):
+        raise IdempotencyMismatch(f"the idempotency key {request.key!r} came before with another request")
+    return Enqueued(tuple(Submitted(*item) for item in from_json(answer)), replayed=True)
+
+
+def _judge(tx: Transaction, tasks: Sequence[NewTask]) -> tuple[list[Submitted], list[NewTask]]:
+    """Say of each task what becomes of it, as if they came one by one, and which are new."""
+    rows = tx.rows("tasks_by_ids", to_json([task.id for task in tasks]))
+    standing = {tasks[position].id: task_of(row).spec for position, row in rows}
+    wanted = [(task.function, task.unique.key) for task in tasks if task.unique is not None]
+    holders = {
+        (function, key): task_id
+        for function, key, task_id in (tx.rows("unique_holders", to_json(wanted)) if wanted else ())
+    }
+    items: list[Submitted] = []
+    new: list[NewTask] = []
+    for task in tasks:
+        known = standing.get(task.id)
+        if known is not None:
+            items.append(_submitted(task.id, "existing" if _same(known, task) else "id_conflict"))
+            continue
+        unique = task.unique
+        if unique is not None:
+            holder = holders.setdefault((task.function, unique.key), task.id)
+            if holder != task.id:
+                status = "existing" if unique.on_conflict == "return" else "unique_conflict"
+                items.append(_submitted(holder, status))
+                continue
+        standing[task.id] = task
+        new.append(task)
+        items.append(_submitted(task.id, "created"))
+    return items, new
+
+
+def _same(standing: NewTask, task: NewTask) -> bool:
+    """Whether a repeated id comes with the same request: by the client's digest, or as the same value."""
+    digest = task.extras.digest
+    return standing == task if digest is None else standing.extras.digest == digest

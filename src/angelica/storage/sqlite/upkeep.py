@@ -1,0 +1,90 @@
+"""Promoting, cancelling, deleting and pruning tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from angelica.clock import DAY, Now
+from angelica.domain.task import TERMINAL
+from angelica.storage.protocol import CancelStatus, FunctionRow, Promoted, Topic
+from angelica.storage.rows import task_of, to_json
+from angelica.storage.sqlite.claims import cancel_waiting
+from angelica.storage.sqlite.transaction import Transaction
+
+
+def promote(tx: Transaction, *, now: Now, limit: int) -> Promoted:
+    """Make the oldest scheduled tasks that are due ready."""
+    rows = tx.rows("due_rows", now.wall, limit)
+    if rows:
+        tx.run("promote", to_json(rows))
+        tx.topics.add(Topic.READY)
+        for _, queue in rows:
+            tx.count(queue, "scheduled", -1)
+            tx.count(queue, "queued", 1)
+    return Promoted(len(rows), tx.value("next_due"))
+
+
+def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+    """Cancel as if one by one: a repeated id meets what its first place has done."""
+    rows = tx.rows("tasks_by_ids", to_json(list(dict.fromkeys(task_ids))))
+    standing = {task.spec.id: task for task in (task_of(row) for _, row in rows)}
+    waiting = []
+    running = []
+    ended: set[str] = {task.spec.id for task in standing.values() if task.state in TERMINAL}
+    statuses: list[CancelStatus] = []
+    for task_id in task_ids:
+        task = standing.get(task_id)
+        if task is None:
+            statuses.append("missing")
+        elif task_id in ended:
+            statuses.append("finished")
+        elif task.state == "running":
+            statuses.append("requested")
+            if not task.cancel_requested:
+                running.append(task_id)
+        else:
+            statuses.append("cancelled")
+            waiting.append((task, reason))
+            ended.add(task_id)
+    cancel_waiting(tx, waiting, now=now)
+    if running:
+        tx.run("request_cancel", to_json(running), reason)
+        tx.topics.add(Topic.CONTROL)
+    return tuple(statuses)
+
+
+def delete(tx: Transaction, task_ids: Sequence[str]) -> tuple[bool, ...]:
+    """Delete ended tasks with all that belongs to them."""
+    rows = tx.rows("ended_rows", to_json(task_ids))
+    _delete_rows(tx, rows)
+    gone = {row[0] for row in rows}
+    answers = []
+    for task_id in task_ids:
+        answers.append(task_id in gone)
+        gone.discard(task_id)
+    return tuple(answers)
+
+
+def prune(tx: Transaction, *, now: Now, limit: int) -> int:
+    """Delete ended tasks past their time, answers that have expired and workers not seen for a day."""
+    rows = tx.rows("outdated_rows", now.wall, limit)
+    _delete_rows(tx, rows)
+    tx.run("delete_requests", now.wall)
+    tx.run("delete_workers", now.wall - DAY)
+    return len(rows)
+
+
+def put_functions(tx: Transaction, rows: Sequence[FunctionRow]) -> None:
+    """Upsert what code declares."""
+    columns = [(f.name, f.version, f.executor, f.schema, f.defaults, f.doc, f.seen_at) for f in rows]
+    tx.run("put_functions", to_json(columns))
+
+
+def _delete_rows(tx: Transaction, rows: Sequence[tuple[str, str, str]]) -> None:
+    if not rows:
+        return
+    text = to_json(rows)
+    for verb in ("delete_logs", "delete_attempts", "delete_labels", "delete_rows"):
+        tx.run(verb, text)
+    for _, queue, state in rows:
+        tx.count(queue, state, -1)

@@ -56,7 +56,7 @@ def with_context(ctx: Context, number: int) -> None:
 
 async def calls() -> None:
     coroutine = plain(1)
-    assert_type(coroutine, Coroutine[Any, Any, str])
+    _ = assert_type(coroutine, Coroutine[Any, Any, str])
     assert_type(await coroutine, str)
     assert_type(await with_options(1, word="x"), list[str])
     assert_type(blocking(1), float)

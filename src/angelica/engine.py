@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec, TypeVar, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, overload
 
 import angelica
 from angelica.clock import Clock, SystemClock
@@ -56,7 +56,9 @@ class Engine:
     store is opened by the first submit, by `start`, or by the lifespan of the app that it is mounted in.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None, *, storage: Storage | None = None, **settings: Any) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, storage: Storage | None = None, **settings: Any
+    ) -> None:
         self.settings = Settings.load(url=None if url is None else os.fspath(url), **settings)
         self.clock: Clock = SystemClock()
         self.state = "RUNNING"
@@ -89,16 +91,18 @@ class Engine:
     def task(self, handler: Callable[P, R], /) -> Function[P, R]: ...
     @overload
     def task(self, **given: Any) -> Decorator: ...
-    def task(self, handler: Callable[..., Any] | None = None, /, **given: Any) -> Any:
+    def task(self, *handlers: Callable[..., Any], **given: Any) -> Any:
         """Register a function: `@engine.task`, or `@engine.task(retries=5, timeout="30s", …)`.
 
         Takes what `FunctionRegistry.declare` takes; raises `InvalidValue` for a bad value or a name that is taken.
         """
-        return self.functions.decorator(**given) if handler is None else self.functions.declare(handler, **given)
+        return self.functions.declare(handlers[0], **given) if handlers else self.functions.decorator(**given)
 
     def hook(self, name: str, *, queue: str | None = None, function: str | None = None) -> Callable[[Hook], Hook]:
-        """Return a decorator that registers a hook: before_submit, after_submit, before_run, after_run, on_success,
-        on_failure, on_retry or on_cancel; for all tasks, those of a queue or those of a function."""
+        """Return a decorator that registers a hook, for all tasks, those of a queue or those of a function.
+
+        `name` is before_submit, after_submit, before_run, after_run, on_success, on_failure, on_retry or on_cancel.
+        """
         return self.hooks.on(name, queue=queue, function=function)
 
     def middleware(self, wrap: Middleware) -> Middleware:
@@ -161,7 +165,7 @@ class Engine:
         self._storage = storage
         self._opened_by = os.getpid()
 
-    async def start(self, worker: bool | None = None) -> None:
+    async def start(self, worker: bool | None = None) -> None:  # noqa: FBT001 - start(worker=False) reads well
         """Open the store and, with `worker` (default: the setting `embed`), run tasks in this process until `stop`."""
         await self.open()
         self.state = "RUNNING"
@@ -217,7 +221,7 @@ class Engine:
         self._portal.call(self.close())
         self._portal.close()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         """Run a worker in the background of synchronous code until the block ends."""
         self._portal.call(self.start())
         return self
@@ -226,7 +230,7 @@ class Engine:
         self._portal.call(self.stop())
         self._portal.close()
 
-    async def __aenter__(self) -> Engine:
+    async def __aenter__(self) -> Self:
         """Run a worker in this event loop until the block ends."""
         await self.start()
         return self
@@ -292,8 +296,10 @@ class Engine:
     # -- in a web application ---------------------------------------------------------------------------------------
 
     def lifespan(self, target: Any) -> Any:
-        """Run the engine for as long as a host app lives: `FastAPI(lifespan=engine.lifespan)`, or around a lifespan
-        of the host's own: `FastAPI(lifespan=engine.lifespan(mine))`."""
+        """Run the engine for as long as a host app lives: `FastAPI(lifespan=engine.lifespan)`.
+
+        Around a lifespan of the host's own: `FastAPI(lifespan=engine.lifespan(mine))`.
+        """
         return starlette.lifespan(self, target)
 
     def mount(self, app: Any, path: str = "", *, auth: AuthCallable | None = None) -> None:
@@ -347,9 +353,7 @@ class Engine:
         return self._portal.call(coroutine)
 
     def _handle(self, accepted: Accepted) -> TaskHandle[Any]:
-        return TaskHandle(
-            accepted.task, self.service, self.call, created=accepted.created, durable=accepted.durable
-        )
+        return TaskHandle(accepted.task, self.service, self.call, created=accepted.created, durable=accepted.durable)
 
     async def ahandle(self, task_id: str) -> TaskHandle[Any]:
         """Return the handle of a task by its id; raises `NotFound`."""
@@ -367,4 +371,3 @@ class Engine:
             raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
         context: Context = running.contexts(running)
         return context
-

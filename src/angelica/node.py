@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 from angelica.clock import SECOND, Clock
 from angelica.domain.events import Event
@@ -91,7 +91,7 @@ class Node:
         if self._durable:
             await self._declare()
         loop = asyncio.get_running_loop()
-        self.journal.on_pending = lambda: loop.call_soon_threadsafe(self._flusher.nudge)
+        self.journal.on_pending = partial(_nudge, loop, self._flusher)
         await self.worker.start()
         for duty in self.duties:
             duty.start()
@@ -122,6 +122,11 @@ class Node:
         return DECLARE_EVERY
 
 
+def _nudge(loop: asyncio.AbstractEventLoop, duty: Duty) -> None:
+    """Run a duty soon, from whatever thread."""
+    loop.call_soon_threadsafe(duty.nudge)
+
+
 def make_storage(settings: Settings, clock: Clock) -> Storage:
     """Return the storage that the settings name, not opened yet."""
     path = settings.sqlite_path
@@ -134,7 +139,7 @@ def _start_file(settings: Settings, worker_id: str) -> StartFile | None:
     path = settings.sqlite_path
     if path is None:
         return None
-    directory = Path(os.path.abspath(path)).with_name(path.name + "-run")
+    directory = path.absolute().with_name(path.name + "-run")
     return StartFile(directory / f"{worker_id.replace('/', '_')}.started", START_SLOTS)
 
 

@@ -15,8 +15,8 @@ class Assignment(Running):
 
     `started_at` is the wall moment (microseconds) when the handler began, None before. `ends_by` is the wall moment
     when the attempt times out. `stop_reason` says why the handler was told to stop: `timeout`, `cancel`, `release`
-    or `lost`; None while nobody did. `interrupt` stops the handler; set while it runs. `finished` once its end is known.
-    `contexts` makes the user's view of it.
+    or `lost`; None while nobody did. `interrupt` stops the handler; set while it runs. `finished` is set once its
+    end is known. `contexts` makes the user's view of it.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class Assignment(Running):
         self.stop_reason: str | None = None
         self.stop_message = ""
         self.finished = False
-        self.interrupt: Callable[[], None] | None = None
+        self.interrupt: Callable[[], object] | None = None
 
     @property
     def lease(self) -> Lease:

@@ -20,7 +20,7 @@ MESSAGE_LIMIT: Final = 4096
 STACK_LIMIT: Final = 16_384
 
 
-class Interrupted(BaseException):  # noqa: N818 - not an error: thrown into a thread to stop its handler
+class Interrupted(BaseException):
     """Thrown into the thread of a handler that must stop."""
 
 

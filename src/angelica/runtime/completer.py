@@ -143,9 +143,7 @@ class Completer:
             if self._notes:  # rare, so not worth a place in every exchange; an end must not overtake its note
                 await self._storage.annotate(self._notes)
                 self._notes = []
-            reply = await self._storage.exchange(
-                [end for _, end in ends], claim, now=self._clock.now(), journal=lines
-            )
+            reply = await self._storage.exchange([end for _, end in ends], claim, now=self._clock.now(), journal=lines)
         except BaseException:
             # The outcome may be unknown: ends are fenced and claims come back as strays, so all of it may be repeated.
             self._ends[:0] = ends
@@ -181,5 +179,5 @@ def _still_hungry(claim: Claim, reply: Exchanged) -> set[str]:
         return {kind for kind, _ in claim.room}
     if not reply.claimed:
         return set()
-    taken = Counter([task.spec.executor for task in reply.claimed])
+    taken: Counter[str] = Counter([task.spec.executor for task in reply.claimed])
     return {kind for kind, room in claim.room if taken[kind] >= room}

@@ -31,6 +31,7 @@ class Heartbeat(threading.Thread):
         self._ready = threading.Event()
 
     def run(self) -> None:
+        """Beat until `stop`."""
         asyncio.run(self._main())
 
     def nudge(self) -> None:

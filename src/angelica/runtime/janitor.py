@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from angelica.clock import SECOND, Clock, Now
+from angelica.clock import Clock, Now
 from angelica.domain.events import Event, TasksEnded, WorkerLost
 from angelica.domain.lifecycle import Completion, complete
 from angelica.domain.outcome import LeaseExpired, Outcome, Released
@@ -100,9 +100,7 @@ class Janitor:
 
     def _end(self, task: Task, workers: dict[str, WorkerRow], now: Now) -> Completion:
         outcome = self._judge(task, workers)
-        return complete(
-            task, outcome, now=now, chance=self._chance(), started_at=task.started_at, expired_by=now.tick
-        )
+        return complete(task, outcome, now=now, chance=self._chance(), started_at=task.started_at, expired_by=now.tick)
 
     def _judge(self, task: Task, workers: dict[str, WorkerRow]) -> Outcome:
         """A lease ran out: the attempt is to blame only if its handler had begun."""

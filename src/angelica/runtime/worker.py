@@ -14,6 +14,7 @@ from angelica.domain.events import Event, TasksCancelled, TasksClaimed, TasksEnd
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Released
 from angelica.domain.task import Lease, Task
+from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.completer import Completer, Written
@@ -278,7 +279,7 @@ class Worker:
         self._marks[assignment.slot] = ENDED
         assignment.finished = True
         assignment.ends_by = None
-        lines = self._journal.close(assignment) if assignment.log is not None else ()
+        lines = self._journal.close(assignment)
         if assignment.stop_reason == "lost":
             self._forget(assignment)
             self._completer.freed()
@@ -287,9 +288,7 @@ class Worker:
         started_at = assignment.started_at
         if started_at is not None:
             self._room.record(assignment.code.executor, wall - started_at)
-        end = complete(
-            assignment.task, outcome, now=Now(wall, 0, ""), chance=self._chance(), started_at=started_at
-        )
+        end = complete(assignment.task, outcome, now=Now(wall, 0, ""), chance=self._chance(), started_at=started_at)
         self._completer.add(assignment, end, lines, self._notes.take(assignment.lease))
 
     def _forget(self, assignment: Assignment) -> None:
@@ -302,9 +301,7 @@ class Worker:
 
     def context(self, assignment: Assignment) -> Context:
         """Return the user's view of an attempt."""
-        return Context(
-            assignment, wall=self._wall, note=self._notes.add, limit=self._settings.checkpoint_limit
-        )
+        return Context(assignment, wall=self._wall, note=self._notes.add, limit=self._settings.checkpoint_limit)
 
     # -- heartbeat ------------------------------------------------------------------------------------------------
 
@@ -392,7 +389,11 @@ class Worker:
         """Store the log lines that running attempts have written so far."""
         lines = self._journal.drain()
         if lines:
-            stale = await self._storage.append_logs(lines)
+            try:
+                stale = await self._storage.append_logs(lines)
+            except StorageError:
+                self._journal.give_back(lines)
+                raise
             if stale:
                 self._journal.refused(stale)
                 self._on_stale(stale, "append_logs")

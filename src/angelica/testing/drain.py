@@ -35,8 +35,11 @@ class Drain:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._steps = AttemptSteps(wall=lambda: engine.clock.wall())
+        self._steps = AttemptSteps(wall=self._wall)
         self._running = False
+
+    def _wall(self) -> int:
+        return self._engine.clock.wall()  # a test may have changed the clock
 
     async def __call__(self, *, with_scheduled: bool = False) -> Counter[str]:
         """Run what is due; return how many attempts ended in which way (`succeeded`, `failed`, `snoozed` …)."""

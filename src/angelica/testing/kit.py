@@ -103,9 +103,7 @@ class AssertEnqueued:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def __call__(
-        self, function: Function[..., Any], *args: Any, count: int | None = None, **kwargs: Any
-    ) -> list[Task]:
+    def __call__(self, function: Function[..., Any], *args: Any, count: int | None = None, **kwargs: Any) -> list[Task]:
         """Return the matching tasks; without arguments any call of the function matches."""
         tasks = enqueued(self._engine, function)
         if args or kwargs:

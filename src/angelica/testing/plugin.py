@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def angelica_app(request: pytest.FixtureRequest) -> Any:
-    """Return the engine under test: the one that the ini option `angelica_app` names, or a new one. Override at will."""
+    """Return the engine under test: what the ini option `angelica_app` names, or a new one. Override it at will."""
     from angelica.engine import Engine
 
     name = request.config.getini("angelica_app")

@@ -140,7 +140,7 @@ class AsyncExecutor:
             if assignment.stop_reason is not None:
                 return self._steps.stopped(assignment)
             value = await assignment.call(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - SystemExit, KeyboardInterrupt and GeneratorExit end the attempt, not the worker
+        except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and assignment.stop_reason is None and runner.cancelling():
                 raise  # the executor is closing
             return self._steps.raised(assignment, error)

@@ -17,7 +17,7 @@ from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
-from angelica.storage.memory_table import Holder, Table
+from angelica.storage.memory_table import RANG_CONTROL, RANG_DUE, RANG_ENDED, RANG_READY, Holder, Table
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -38,6 +38,12 @@ from angelica.storage.protocol import (
 )
 
 _exchanged: Final = maker(Exchanged)
+_TOPICS: Final = (
+    (RANG_READY, Topic.READY),
+    (RANG_ENDED, Topic.ENDED),
+    (RANG_DUE, Topic.DUE),
+    (RANG_CONTROL, Topic.CONTROL),
+)
 
 
 class MemoryStorage:
@@ -278,12 +284,12 @@ class MemoryStorage:
         Another thread's write may be rung for here: once is enough, and nobody's ring is lost.
         """
         table = self._table
-        if table.rang_ready:
-            table.rang_ready = False
-            self._bells.ring(Topic.READY)
-        if table.rang_ended:
-            table.rang_ended = False
-            self._bells.ring(Topic.ENDED)
+        if table.rang:
+            with self._lock:
+                rang, table.rang = table.rang, 0
+            for bit, topic in _TOPICS:
+                if rang & bit:
+                    self._bells.ring(topic)
 
 
 def _end(table: Table, end: Completion, now: Now) -> bool:
@@ -319,7 +325,7 @@ def _cancel(table: Table, task_id: str, reason: str, now: Now) -> CancelStatus:
         table.request_cancel(row, reason)
         return "requested"
     table.withdraw(row)
-    table.cancel(row, reason, now=now)
+    table.cancel(row, reasons.CANCELLED, now=now, message=reason)
     return "cancelled"
 
 

@@ -25,7 +25,7 @@ def submit(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueued:
 
 def submit_atomic(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueued:
     """Store all tasks, or none if one of them is refused; the others are then `aborted`."""
-    rang = table.rang_ready
+    rang = table.rang
     items: list[Submitted] = []
     new: dict[str, Row] = {}
     for task in tasks:
@@ -37,7 +37,7 @@ def submit_atomic(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueu
         return _enqueued(tuple(items))
     for row in new.values():
         table.forget(row)
-    table.rang_ready = rang
+    table.rang = rang
     return _enqueued(tuple([_aborted(item, task, new) for item, task in zip(items, tasks, strict=True)]))
 
 

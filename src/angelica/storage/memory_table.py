@@ -20,6 +20,11 @@ _RUNNING: Final = State.RUNNING
 _SUCCEEDED: Final = State.SUCCEEDED
 _CANCELLED: Final = State.CANCELLED
 
+RANG_READY: Final = 1
+RANG_ENDED: Final = 2
+RANG_DUE: Final = 4
+RANG_CONTROL: Final = 8
+
 
 @dataclass(slots=True)
 class Holder:
@@ -38,7 +43,7 @@ class Holder:
 class Table:
     """Not thread-safe: the storage holds its lock around every call.
 
-    `rang_ready` and `rang_ended` are raised by what happened and lowered by the storage, which rings after it.
+    What happens sets bits of `rang`; the storage takes them and rings after it has let go of the lock.
     """
 
     def __init__(self) -> None:
@@ -47,8 +52,7 @@ class Table:
         self.holders: dict[str, Holder] = {}
         self.tallies: dict[str, dict[State, int]] = {}
         self.unfinished = 0
-        self.rang_ready = False
-        self.rang_ended = False
+        self.rang = 0
         self._uniques: dict[tuple[str, str], str] = {}
         self._parked: dict[tuple[str, str], dict[str, Row]] = {}
         self._retained: list[tuple[int, str]] = []
@@ -67,9 +71,10 @@ class Table:
             self._uniques[spec.function, spec.unique.key] = spec.id
         if due:
             self.lanes.add_ready(row)
-            self.rang_ready = True
+            self.rang |= RANG_READY
         else:
             self.lanes.add_due(row)
+            self.rang |= RANG_DUE
         return row
 
     def unique_holder(self, spec: NewTask) -> str | None:
@@ -118,18 +123,18 @@ class Table:
             row.result = end.result
             self._settle(row, end.state, end.finished_at, end.retain_until)
         elif row.cancel_requested:
-            row.error = TaskError(row.cancel_reason or reasons.CANCELLED, attempt=row.attempt)
+            row.error = TaskError(reasons.CANCELLED, message=row.cancel_reason or "", attempt=row.attempt)
             self._settle(row, _CANCELLED, end.finished_at, end.retain_until)
         else:
             self._return(row, end)
         return row
 
-    def cancel(self, row: Row, reason: str, *, now: Now) -> None:
+    def cancel(self, row: Row, reason: str, *, now: Now, message: str = "") -> None:
         """End a row that has not started (and is in no lane any more) as cancelled."""
         row.tally[row.state] -= 1
         row.revision += 1
         row.held = None
-        row.error = TaskError(reason, attempt=row.attempt)
+        row.error = TaskError(reason, message=message, attempt=row.attempt)
         self._settle(row, _CANCELLED, now.wall, now.wall + row.spec.policy.retention)
 
     def request_cancel(self, row: Row, reason: str) -> None:
@@ -138,6 +143,7 @@ class Table:
             row.cancel_requested = True
             row.cancel_reason = reason
             row.revision += 1
+            self.rang |= RANG_CONTROL
 
     def withdraw(self, row: Row) -> None:
         """Take an unstarted row out of the index that it stands in."""
@@ -223,7 +229,7 @@ class Table:
         row.finished_at = finished_at
         row.retain_until = retain_until
         self.unfinished -= 1
-        self.rang_ended = True
+        self.rang |= RANG_ENDED
         heappush(self._retained, (retain_until, row.spec.id))
         unique = row.spec.unique
         if unique is not None and unique.scope == "live":
@@ -238,17 +244,18 @@ class Table:
         row.held = end.held
         if end.state is State.SCHEDULED:
             self.lanes.add_due(row)
+            self.rang |= RANG_DUE
         elif end.held is not None:
             self._parked.setdefault((end.held, row.spec.function), {})[row.spec.id] = row
         else:
             self.lanes.add_ready(row)
-            self.rang_ready = True
+            self.rang |= RANG_READY
 
     def _make_ready(self, row: Row) -> None:
         row.state = _QUEUED
         row.revision += 1
         self.lanes.add_ready(row)
-        self.rang_ready = True
+        self.rang |= RANG_READY
 
     def _free_unique(self, row: Row) -> None:
         unique = row.spec.unique

@@ -66,7 +66,7 @@ READS: Final = frozenset(
 
 
 class Wrapping:
-    """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, for a subclass to override."""
+    """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, to be overridden."""
 
     def __init__(self, inner: Storage) -> None:
         self.inner = inner
@@ -308,6 +308,6 @@ def _ended(task: Task, reason: str, now: Now) -> bool:
         task.state is State.CANCELLED
         and task.finished_at == now.wall
         and error is not None
-        and error.reason == reason
+        and error.message == reason
         and not task.cancel_requested
     )

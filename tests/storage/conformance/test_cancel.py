@@ -33,7 +33,7 @@ def test_a_task_that_is_not_running_ends_at_once(world: World, where: str) -> No
     assert world.cancel("a", reason="enough") == ("cancelled",)
     task = world.get("a")
     assert (task.state, task.finished_at, task.held) == (State.CANCELLED, START + 5, None)
-    assert task.error == TaskError("enough", attempt=task.attempt)
+    assert task.error == TaskError("cancelled", message="enough", attempt=task.attempt)
     assert world.counts() == {("default", "cancelled"): 1}
     world.clock.advance(SECOND)
     world.run(world.storage.promote_due(now=world.now))
@@ -80,7 +80,7 @@ def test_a_requested_cancel_wins_over_every_way_back(world: World, name: str) ->
     assert world.exchange([decided]).accepted == (True,)
     after = world.get("a")
     assert (after.state, after.held, after.finished_at) == (State.CANCELLED, None, START)
-    assert after.error == TaskError("enough", attempt=1)
+    assert after.error == TaskError("cancelled", message="enough", attempt=1)
     assert (after.failures, after.crashes) == (decided.failures, decided.crashes)
     assert world.counts() == {("default", "cancelled"): 1}
     # The history says how the attempt itself ended.

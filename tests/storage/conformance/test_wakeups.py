@@ -25,12 +25,12 @@ def rings(world: World, act: Callable[[], object]) -> set[str]:
 def test_ready_work_rings(world: World) -> None:
     assert rings(world, lambda: world.submit(new("a"))) == {"ready"}
     assert rings(world, lambda: world.submit(new("a"))) == set()
-    assert rings(world, lambda: world.submit(new("later", run_at=START + 1))) == set()
+    assert rings(world, lambda: world.submit(new("later", run_at=START + 1))) == {"due"}
 
 
 def test_a_refused_atomic_batch_does_not_ring(world: World) -> None:
     world.submit(new("a"))
-    assert rings(world, lambda: world.submit(new("b"), new("a", "g"), atomic=True)) == set()
+    assert rings(world, lambda: world.submit(new("b"), new("c", run_at=START + 1), new("a", "g"), atomic=True)) == set()
 
 
 def test_promotion_rings(world: World) -> None:
@@ -46,7 +46,7 @@ def test_ends_ring(world: World) -> None:
     assert rings(world, lambda: world.end(a)) == {"ended"}
     assert rings(world, lambda: world.end(a)) == set()
     assert rings(world, lambda: world.end(b, Failed(TaskError("fail"), final=True))) == {"ended"}
-    assert rings(world, lambda: world.end(c, Snoozed(START + SECOND))) == set()
+    assert rings(world, lambda: world.end(c, Snoozed(START + SECOND))) == {"due"}
     assert rings(world, lambda: world.end(d, Released(held="unknown_function"))) == set()
 
 
@@ -64,6 +64,7 @@ def test_a_freed_task_rings(world: World) -> None:
 def test_cancelling_rings_when_it_ends(world: World) -> None:
     world.start("running")
     world.submit(new("a"))
+    assert rings(world, lambda: world.cancel("running")) == {"control"}
     assert rings(world, lambda: world.cancel("running")) == set()
     assert rings(world, lambda: world.cancel("a")) == {"ended"}
     assert rings(world, lambda: world.cancel("a")) == set()

@@ -1,0 +1,56 @@
+"""The same generated history on memory and on each other adapter: every reply and all that is stored is the same.
+
+The normal run plays the same histories each time and reports one that fails as it is. `HYPOTHESIS_PROFILE=deep` plays
+many more and longer ones, other ones each time, and cuts one that fails down to the few steps that matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+
+from angelica.clock import ManualClock
+from tests.storage.adapters import ADAPTERS
+from tests.storage.histories import Op, Player, operations
+
+DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
+HISTORIES = 3_000 if DEEP else 120
+LENGTH = 60 if DEEP else 25
+
+
+@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@settings(
+    max_examples=HISTORIES,
+    deadline=None,
+    derandomize=not DEEP,
+    database=None,
+    phases=[Phase.generate, Phase.shrink] if DEEP else [Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(history=st.lists(operations, min_size=1, max_size=LENGTH))
+def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> None:
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        runner = stack.enter_context(asyncio.Runner())
+        players = []
+        for name in ("memory", adapter):
+            clock = ManualClock()
+            storage = ADAPTERS[name](directory, clock)
+            runner.run(storage.open())
+            stack.callback(lambda it=storage: runner.run(it.close()))
+            players.append(Player(storage, clock, runner.run))
+        for operation in history:
+            note(f"{operation}")
+            expected, found = [player.play(operation) for player in players]
+            assert found == expected
+        expected, found = [player.everything() for player in players]
+        for part, value in expected.items():
+            assert found[part] == value, part

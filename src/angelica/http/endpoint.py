@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
+from angelica.errors import ShuttingDown
 from angelica.http import guards
 from angelica.http.answers import JSON, Answer, send_answer
 from angelica.http.auth import Access
@@ -87,6 +88,8 @@ class PathApp:
             if call.host.started_at is None:
                 log.error(_NOT_STARTED)
                 raise HttpProblem("engine-not-started", _NOT_STARTED)
+            if call.host.state == "TERMINATED":
+                raise ShuttingDown("the engine has stopped")
         else:
             call.principal = await access.guest(call.scope, call.headers)
         if endpoint.accepts is ONLY_JSON:

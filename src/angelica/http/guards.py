@@ -91,8 +91,9 @@ def check_site(method: str, headers: Headers, allowed: frozenset[str]) -> None:
         netloc = urlsplit(origin.decode("latin-1")).netloc.lower()
     except ValueError:
         netloc = ""
-    # A proxy may have rewritten Host; then the public name must be a configured one.
+    # A proxy may have rewritten Host; then the public name must be a configured one. Another port of this machine is
+    # another site.
     if not netloc or (
-        netloc != headers.get(b"host", b"").decode("latin-1").lower() and host_name(netloc) not in allowed
+        netloc != headers.get(b"host", b"").decode("latin-1").lower() and host_name(netloc) not in allowed - LOCAL_NAMES
     ):
         raise HttpProblem("cross-site", "Origin is another site")

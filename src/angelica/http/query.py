@@ -56,14 +56,14 @@ def read_query(raw: bytes, known: Sequence[Parameter]) -> Query:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_KEYS, errors="strict")
     except ValueError:  # not ASCII, not UTF-8, or too many keys
         raise HttpProblem("invalid-query", f"the query cannot be read (at most {MAX_KEYS} keys, UTF-8)") from None
-    by_name = {parameter.name: parameter for parameter in known}
+    by_name = {parameter.name: parameter for parameter in known if not parameter.name.endswith(".")}
     prefixes = [parameter for parameter in known if parameter.name.endswith(".")]
     values: dict[str, Any] = {}
     errors: list[dict[str, Any]] = []
     for key, text in pairs:
         parameter = by_name.get(key) or next((p for p in prefixes if key.startswith(p.name) and key != p.name), None)
         if parameter is None:
-            errors.append(_unknown(key, by_name))
+            errors.append(_unknown(key, [parameter.name for parameter in known]))
             continue
         try:
             value = parameter.read(_clean(key, text))
@@ -88,7 +88,7 @@ def _clean(key: str, text: str) -> str:
     return text
 
 
-def _unknown(key: str, known: Mapping[str, Parameter]) -> dict[str, Any]:
+def _unknown(key: str, known: Sequence[str]) -> dict[str, Any]:
     near = difflib.get_close_matches(key[:60], [name.rstrip(".") for name in known], 1)
     if near:
         return field_problem(key, f"unknown key (did you mean {near[0]}?)", "unknown_key", suggestion=near[0])

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from angelica import strict_json
 from angelica.clock import DAY
-from angelica.errors import AngelicaError, InvalidValue
+from angelica.errors import Aborted, AngelicaError, InvalidValue
 from angelica.http.answers import Answer, json_answer
 from angelica.http.call import NDJSON, Call, invalid_body
 from angelica.http.disconnect import unless_gone
@@ -40,11 +40,10 @@ async def create(call: Call) -> Answer:
 
 def stamp(call: Call, draft: Draft) -> Draft:
     """Return the draft with what the request around it says: the caller, and its trace unless the body names one."""
-    options = draft.options
-    headers = options.headers
-    if call.traceparent is not None and (headers is None or "traceparent" not in headers):
-        headers = {**(headers or {}), "traceparent": call.traceparent}
-    return replace(draft, options=replace(options, headers=headers, created_by=call.caller))
+    headers = draft.headers
+    if call.traceparent is not None and "traceparent" not in headers:
+        headers = {**headers, "traceparent": call.traceparent}
+    return replace(draft, headers=headers, created_by=call.caller)
 
 
 def only(replies: Replies) -> Accepted:
@@ -120,7 +119,8 @@ async def create_batch(call: Call) -> Answer:
     outcomes = [refused[position] if position in refused else next(stored) for position in range(len(items))]
     failed = [(n, outcome) for n, outcome in enumerate(outcomes) if isinstance(outcome, Exception)]
     if failed and atomic:
-        raise _batch_refused(call, failed)
+        # Who was refused for the sake of another is not to be told as a fault of its own.
+        raise _batch_refused(call, [each for each in failed if not isinstance(each[1], Aborted)] or failed)
     return _batch_answer(call, outcomes, replies, failed=len(failed))
 
 

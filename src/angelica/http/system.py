@@ -37,7 +37,7 @@ async def root(call: Call) -> Answer:
 async def health(call: Call) -> Answer:
     """GET /health: 200 or 503; what exactly fails in detail only for a known caller."""
     now = moment(call.host.clock.now().wall)
-    if call.host.started_at is None:
+    if call.host.started_at is None or call.host.state == "TERMINATED":
         return json_answer({"status": "unhealthy", "timestamp": now, "failing": ["engine"]}, 503)
     found = await call.host.service.health()
     body: dict[str, Any] = {"status": "unhealthy" if found.failing else "healthy", "timestamp": now}

@@ -176,8 +176,10 @@ def _read_options(given: Mapping[Any, Any], problems: list[InvalidValue]) -> Opt
             continue  # null = the default, for every field that has no null of its own
         try:
             made["timeout" if key == "timeout_ms" else key] = reader(value)
+        except fields.Wrong as error:
+            problems.append(InvalidValue(at, str(error), rule=error.rule, **error.params))
         except ValueError as error:
-            problems.append(InvalidValue(at, str(error), rule=_rule(str(error))))
+            problems.append(InvalidValue(at, str(error)))
     for one, other in _EXCLUSIVE:
         if given.get(one) is not None and given.get(other) is not None:
             problems.append(InvalidValue(f"/{other}", f"excludes {one}; give one of them", rule="exclusive"))
@@ -194,9 +196,3 @@ def _unknown(key: str, value: Any, at: str) -> InvalidValue | None:
     params = {"suggestion": near} if near else {}
     hint = f"did you mean {near}?" if near else ""
     return InvalidValue(at, "unknown field", hint=hint, rule="unknown_field", **params)
-
-
-def _rule(problem: str) -> str:
-    if "must be at most" in problem:
-        return "too_large"
-    return "too_small" if "must be at least" in problem or "must be above" in problem else "invalid"

@@ -27,6 +27,15 @@ MAX_EXTENSIONS: Final = 64 * 1024
 MAX_RETRY_ON: Final = 100
 
 
+class Wrong(ValueError):
+    """What is wrong with a value, with the `rule` that says so in one word and its parameters."""
+
+    def __init__(self, problem: str, rule: str, **params: Any) -> None:
+        self.rule = rule
+        self.params = params
+        super().__init__(problem)
+
+
 def integer(least: int, most: int) -> Callable[[Any], int]:
     """Return a reader of whole numbers from `least` to `most`."""
 
@@ -34,9 +43,9 @@ def integer(least: int, most: int) -> Callable[[Any], int]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"must be a whole number, not {kind_of(value)}")  # noqa: TRY004 - one kind of error for all readers
         if value < least:
-            raise ValueError(f"must be at least {least}")
+            raise Wrong(f"must be at least {least}", "too_small", min=least)
         if value > most:
-            raise ValueError(f"must be at most {most}")
+            raise Wrong(f"must be at most {most}", "too_large", max=most)
         return value
 
     return read
@@ -75,7 +84,7 @@ def timeout(value: Any) -> int | None:
         return None
     micros = duration(value)
     if micros <= 0:
-        raise ValueError("must be above 0 (null = no time-out)")
+        raise Wrong("must be above 0 (null = no time-out)", "too_small")
     return micros
 
 
@@ -118,7 +127,7 @@ def retry_on(value: Any) -> tuple[str, ...]:
     if isinstance(value, str | type) or not isinstance(value, list | tuple | set | frozenset):
         raise ValueError("must be a list of names of exception types")  # noqa: TRY004 - as above
     if len(value) > MAX_RETRY_ON:
-        raise ValueError(f"must have at most {MAX_RETRY_ON} items")
+        raise Wrong(f"must have at most {MAX_RETRY_ON} items", "too_large", max=MAX_RETRY_ON)
     return tuple(name(type_name(each)) for each in value)
 
 
@@ -158,7 +167,7 @@ def pairs(longest: int) -> Callable[[Any], dict[str, str]]:
         if not isinstance(value, Mapping):
             raise ValueError(f"must be an object of text to text, not {kind_of(value)}")  # noqa: TRY004 - as above
         if len(value) > MAX_PAIRS:
-            raise ValueError(f"must have at most {MAX_PAIRS} entries")
+            raise Wrong(f"must have at most {MAX_PAIRS} entries", "too_large", max=MAX_PAIRS)
         for key, each in value.items():
             if not isinstance(key, str) or not 0 < len(key) <= MAX_NAME:
                 raise ValueError(f"each name must be 1 to {MAX_NAME} characters")
@@ -185,7 +194,7 @@ def extensions(value: Any) -> dict[str, Any]:
     except InvalidValue as error:
         raise ValueError(f"{error.field} {error.problem}") from None
     if size > MAX_EXTENSIONS:
-        raise ValueError(f"must take at most {MAX_EXTENSIONS} bytes of JSON")
+        raise Wrong(f"must take at most {MAX_EXTENSIONS} bytes of JSON", "too_large", max=MAX_EXTENSIONS)
     return made
 
 

@@ -82,7 +82,7 @@ class House:
         self.lane = MemoryStorage(self.clock, url="memory:lane")
         self.do(self.storage.open())
         self.do(self.lane.open())
-        self.functions = FunctionRegistry(self.settings, Hooks())
+        self.functions = FunctionRegistry(self.settings, Hooks(), self)
         declare(self.functions)
         self.service = Service(
             self.storage,
@@ -95,6 +95,15 @@ class House:
             lane=self.lane,
             state=lambda: self.state,
         )
+
+    async def submit_call(self, function: Any, args: Any, kwargs: Any, options: Any) -> Task:
+        return (await self.service.submit_one(function, args, kwargs, options)).task
+
+    async def submit_calls(self, function: Any, calls: Any, options: Any) -> list[Task]:
+        return [each.task for each in await self.service.submit_many(function, calls, options)]
+
+    def call(self, coroutine: Any) -> Any:
+        return self.do(coroutine)
 
     def bits(self, count: int) -> int:
         return self._random.getrandbits(count)

@@ -186,3 +186,32 @@ def test_a_trigger_needs_no_body(client: TestClient) -> None:
     assert client.post("/trigger/render").status_code == 202
     assert client.post("/trigger/render", json=[1]).status_code == 422
     assert client.post("/trigger/nothing").json()["error"] == "unknown-function"
+
+
+def test_what_only_memory_holds_is_accepted_not_created(client: TestClient) -> None:
+    answer = client.post("/tasks", json={"name": "fleeting"})
+    assert (answer.status_code, answer.json()["durable"]) == (202, False)
+    task_id = answer.json()["task_id"]
+    assert client.get(f"/tasks/{task_id}").json()["name"] == "fleeting"
+    assert client.get("/tasks").json()["items"] == []
+    assert [each["task_id"] for each in client.get("/tasks?durable=false").json()["items"]] == [task_id]
+    triggered = client.post("/trigger/fleeting")
+    assert (triggered.status_code, triggered.json()["durable"]) == (202, False)
+    batch = client.post("/tasks/batch", json={"tasks": [{"name": "fleeting"}, {"name": "add"}]})
+    assert (batch.status_code, batch.json()["items"][0]["durable"]) == (202, False)
+
+
+def test_a_unique_key_answers_the_standing_task_or_refuses(client: TestClient) -> None:
+    body = {**ADD, "unique": {"key": "report:42"}}
+    first, second = client.post("/tasks", json=body), client.post("/tasks", json=body)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["task_id"] == second.json()["task_id"]
+    refused = client.post("/tasks", json={**ADD, "unique": {"key": "report:42", "on_conflict": "reject"}})
+    assert (refused.status_code, refused.json()["error"]) == (409, "unique-conflict")
+
+
+def test_no_work_is_taken_while_shutting_down(client: TestClient, house: House) -> None:
+    house.state = "SHUTDOWN"
+    answer = client.post("/tasks", json=ADD)
+    assert (answer.status_code, answer.json()["error"]) == (503, "shutting-down")
+    assert client.get("/tasks").status_code == 200

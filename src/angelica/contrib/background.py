@@ -8,7 +8,10 @@ from functools import cache
 from inspect import signature
 from typing import Annotated, Any, Protocol, runtime_checkable
 
+from starlette.exceptions import HTTPException
+
 from angelica.errors import AngelicaError
+from angelica.http.problems import problem_of
 
 
 @runtime_checkable
@@ -67,7 +70,13 @@ async def durable_tasks() -> AsyncIterator[DurableTasks]:
     """The dependency: submits after the endpoint has returned, unless it has raised."""
     tasks = DurableTasks()
     yield tasks
-    await tasks.submit()
+    try:
+        await tasks.submit()
+    except AngelicaError as error:
+        problem = problem_of(error)
+        if problem is None:
+            raise
+        raise HTTPException(problem.status, problem.detail or problem.slug, dict(problem.headers)) from error
 
 
 @cache

@@ -57,7 +57,7 @@ def first_fire(trigger: Trigger, moment: int, *, pointer: str = "/cron") -> int:
         return found
     if isinstance(trigger, Cron) and not trigger.possible:
         hint = "no month has such a day; use L for the last day of the month"
-    elif previous_before(trigger, moment) is not None:
+    elif previous_before(trigger, moment + 1) is not None:
         hint = "its last fire has passed"
     else:
         hint = "nothing that it names is still to come"

@@ -62,6 +62,6 @@ class Cron:
     def year_until(self, year: int) -> int | None:
         """Return the last year that matches, up to `year`; the calendar begins a year before the epoch."""
         if self.years is None:
-            return year if year >= YEAR.low - 1 else None
+            return min(year, LAST_YEAR) if year >= YEAR.low - 1 else None
         behind = self.years & ((1 << max(year - YEAR.low + 1, 0)) - 1)
         return YEAR.low + behind.bit_length() - 1 if behind else None

@@ -85,6 +85,8 @@ class Zone:
         after the gap.
         """
         segment = self.segment(max(local - DAY_SECONDS, 0))
+        if segment is None or local < segment.start + segment.offset:
+            return None
         while segment is not None:
             if local < segment.end + segment.offset:
                 return max(local - segment.offset, segment.start)

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from angelica import __version__
-from angelica.cli.app import engine_of, settings_of
+from angelica.cli.app import engine_of
 from angelica.cli.bind import check_bind
 from angelica.cli.logs import set_up_logs
 from angelica.cli.process import Lifetime
+from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
 from angelica.http.app import create_app
@@ -44,7 +45,7 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
     tokens = TokenFile.beside(engine.settings.sqlite_path)
     token = None
     if not where.dev:
-        check_bind(engine.settings, tokens, proxied=where.proxied, insecure=where.insecure)
+        check_bind(engine.settings, proxied=where.proxied, insecure=where.insecure)
     if where.descriptor is not None:
         os.set_inheritable(where.descriptor, False)  # noqa: FBT003 - takes no keyword
         bound = socket.socket(fileno=where.descriptor)

@@ -8,7 +8,7 @@ from angelica.cli.state import common, given
 
 
 @click.command("api")
-@click.argument("app", required=False, metavar="[APP]")
+@click.argument("module", required=False, metavar="[APP]")
 @click.option("--host", metavar="ADDRESS", help="Listen here [127.0.0.1].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Listen on this port [8765]; 0 takes a free one.")
 @click.option("--behind-tls-proxy", is_flag=True, help="A proxy in front speaks TLS and sets X-Forwarded-*.")
@@ -18,7 +18,7 @@ from angelica.cli.state import common, given
 @common
 def command(
     *,
-    app: str | None,
+    module: str | None,
     host: str | None,
     port: int | None,
     behind_tls_proxy: bool,
@@ -34,6 +34,6 @@ def command(
     from angelica.cli.process import run_process
 
     options = given()
-    options.app = app or options.app
+    options.app = module or options.app
     where = Listening(host=host, port=port, proxied=behind_tls_proxy, insecure=insecure, dev=dev, descriptor=fd)
     return run_process(lambda link: answer(options, link, where), options)

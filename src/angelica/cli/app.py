@@ -8,22 +8,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
-from angelica.cli.failure import CliError
+from angelica.cli.spec import AppError, check_form
 from angelica.contrib import builtin
 from angelica.engine import Engine
 from angelica.settings import Settings
-
-DEFAULT_ATTRIBUTE: Final = "engine"
-
-
-class AppError(CliError):
-    """The app cannot be loaded; `fatal` says that only another command line can help."""
-
-    def __init__(self, message: str, *, hint: str, fatal: bool = False) -> None:
-        self.fatal = fatal
-        super().__init__(message, hint=hint)
 
 
 def engine_of(app: str | None, url: str | None = None, *, dev: bool = False, **overrides: Any) -> Engine:
@@ -39,17 +29,6 @@ def engine_of(app: str | None, url: str | None = None, *, dev: bool = False, **o
         _override(engine, given)
     builtin.register(engine, dev=dev)
     return engine
-
-
-def check_form(app: str) -> tuple[str, str]:
-    """Return module and attribute of `MODULE:ATTR`; a missing attribute is `engine`."""
-    module, _, attribute = app.partition(":")
-    if app.endswith(".py") or "/" in module:
-        guess = module.removesuffix(".py").strip("./").replace("/", ".")
-        raise AppError(f"{app!r} is a file", hint=f"name the module: {guess}:{attribute or 'engine'}", fatal=True)
-    if not all(part.isidentifier() for part in module.split(".")):
-        raise AppError(f"{app!r} is no MODULE:ATTR", hint="app:engine, for example", fatal=True)
-    return module, attribute or DEFAULT_ATTRIBUTE
 
 
 def load(app: str) -> Engine:
@@ -84,8 +63,3 @@ def _override(engine: Engine, given: dict[str, Any]) -> None:
     values = {key: getattr(parsed, key) for key in given}
     origins = {**engine.settings.origins, **dict.fromkeys(given, "command line")}
     engine.settings = replace(engine.settings, **values, origins=MappingProxyType(origins))
-
-
-def settings_of(url: str | None = None, **given: Any) -> Settings:
-    """Return the settings as they are without the app's code; what the command line says comes first."""
-    return Settings.load(source="command line", url=url, **given)

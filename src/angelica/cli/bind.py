@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from angelica.cli.failure import REFUSED, USAGE, CliError
-from angelica.http.tokens import TokenFile
+from angelica.http.tokenpath import token_path
 from angelica.settings import Settings
 
 
-def check_bind(settings: Settings, tokens: TokenFile, *, proxied: bool, insecure: bool) -> None:
+def check_bind(settings: Settings, *, proxied: bool, insecure: bool) -> None:
     """Refuse an address beyond loopback without TLS in front (or a clear word) and without a token."""
     if settings.is_loopback:
         return
@@ -17,7 +17,7 @@ def check_bind(settings: Settings, tokens: TokenFile, *, proxied: bool, insecure
     if not proxied and not insecure:
         hint = "put a TLS proxy in front and say --behind-tls-proxy; or --insecure, on a network you trust"
         raise CliError(f"{where}, and the API speaks plain HTTP", hint=hint, exit_code=REFUSED)
-    if not tokens.exists() and not os.environ.get("ANGELICA_TOKEN"):
+    if not token_path(settings.sqlite_path).exists() and not os.environ.get("ANGELICA_TOKEN"):
         hint = "make one by a first start on 127.0.0.1, or set ANGELICA_TOKEN to a random text"
         raise CliError(f"{where}, and there is no token yet", hint=hint, exit_code=REFUSED)
 

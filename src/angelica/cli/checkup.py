@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import apsw
 
 from angelica import __version__
-from angelica.cli.app import settings_of
+from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.cli.store import opened_store
 from angelica.clock import MILLISECOND, SECOND, boot_id
@@ -25,6 +25,7 @@ from angelica.errors import AngelicaError
 from angelica.http.tokens import TokenFile
 from angelica.runtime.identity import host_name, lives
 from angelica.settings import Settings
+from angelica.storage.protocol import StoreStatus
 from angelica.storage.sqlite.files import check_version, refuse_network
 
 APART: Final = 500 * MILLISECOND
@@ -139,7 +140,7 @@ async def _store(options: GlobalOptions, settings: Settings) -> list[Finding]:
         async with opened_store(options, migrate=False) as storage:
             status = await storage.status()
             found = [Finding("store", "ok", f"{status.url}, schema version {status.schema_version}")]
-            found.append(_clock(storage))
+            found.append(_clock(status))
             now = await storage.time()
             rows = await storage.list_workers()
     except AngelicaError as error:
@@ -147,9 +148,9 @@ async def _store(options: GlobalOptions, settings: Settings) -> list[Finding]:
     return found + _workers(rows, now.wall, settings)
 
 
-def _clock(storage: Any) -> Finding:
+def _clock(status: StoreStatus) -> Finding:
     source = "boot-time clock" if hasattr(time, "CLOCK_BOOTTIME") else "monotonic clock"
-    apart = storage.clock_apart
+    apart = int(status.detail.get("clock_apart_ms", 0)) * MILLISECOND
     if abs(apart) > APART:
         found = f"{source}; the host's wall clock is {apart / SECOND:+.3f} s away"
         return Finding("clock", "warn", found, "angelica db clock --accept")

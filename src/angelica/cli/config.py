@@ -10,9 +10,9 @@ from urllib.parse import urlsplit, urlunsplit
 import click
 
 from angelica.cli import output
-from angelica.cli.app import settings_of
 from angelica.cli.group import group
 from angelica.cli.output import Column
+from angelica.cli.spec import settings_of
 from angelica.cli.state import common, given
 from angelica.durations import format_duration
 from angelica.settings import OPTIONS, Settings

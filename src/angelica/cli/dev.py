@@ -17,14 +17,14 @@ from angelica.runtime.child import Child
 @click.command("dev")
 @starting
 @common
-def command(app: str | None, **more: Any) -> int:
+def command(module: str | None, **more: Any) -> int:
     """Run API and workers for development.
 
     APP is MODULE:ATTR (or `app` in angelica.toml); without it there are the built-in functions only. Listens on
     loopback, asks for no token, and starts again with fresh code when a source file changes.
     """
     options = given()
-    asked = Asked(app, **more)
+    asked = Asked(module, **more)
     settings = settings_for(asked, options)
     check_dev_bind(settings)
     return Launch(plan_of(asked, options, settings, dev=True), show).run()

@@ -15,7 +15,7 @@ import click
 
 from angelica import __version__
 from angelica.cli import failure
-from angelica.cli.app import check_form
+from angelica.cli.spec import check_form, settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.http.listening import url_of
 from angelica.runtime.child import Child, ChildSpec
@@ -119,21 +119,24 @@ class Launch:
 
     async def _settle(self, dead: DeadWorker) -> None:
         """Hand back what a dead worker held, at once."""
-        from angelica.engine import Engine
+        from angelica.storage.sqlite.adapter import SqliteStorage
 
-        engine = Engine(self._plan.options.url)
-        await engine.open()
+        settings = settings_of(dead.store or self._plan.options.url)
+        if settings.sqlite_path is None:
+            return
+        storage = SqliteStorage(settings.sqlite_path, durability=settings.durability, auto_migrate=False)
+        await storage.open()
         try:
             done = await settle_worker(
-                engine.storage,
+                storage,
                 dead.worker,
                 death=Death.of_returncode(dead.pid, dead.returncode),
                 start_file=dead.start_file,
-                now=await engine.storage.time(),
+                now=await storage.time(),
                 chance=self._random.random,
             )
         finally:
-            await engine.close()
+            await storage.close()
         if done.ends and not self._plan.options.quiet:
             text = f"{dead.worker}: {done.crashed} task(s) counted as crashed, {done.released} handed back"
             click.echo(f"{failure.paint('angelica:', 33, self._plan.options)} {text}", err=True)

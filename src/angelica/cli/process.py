@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from angelica.cli import failure
-from angelica.cli.app import AppError
+from angelica.cli.spec import AppError
 from angelica.cli.state import GlobalOptions
 from angelica.errors import AngelicaError, SchemaMismatch, StoreMoved
 from angelica.runtime.childlink import ChildLink

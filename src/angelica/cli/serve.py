@@ -11,7 +11,6 @@ from angelica.cli.bind import check_bind
 from angelica.cli.launch import Launch, Plan, headline
 from angelica.cli.starting import Asked, plan_of, settings_for, starting
 from angelica.cli.state import common, given
-from angelica.http.tokens import TokenFile
 from angelica.runtime.child import Child
 
 
@@ -20,16 +19,16 @@ from angelica.runtime.child import Child
 @click.option("--behind-tls-proxy", is_flag=True, help="A proxy in front speaks TLS and sets X-Forwarded-*.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @common
-def command(*, app: str | None, behind_tls_proxy: bool, insecure: bool, **more: Any) -> int:
+def command(*, module: str | None, behind_tls_proxy: bool, insecure: bool, **more: Any) -> int:
     """Run API and workers for production.
 
     APP is MODULE:ATTR (or `app` in angelica.toml). Asks for a token, which is made at the first start, shown once
     and kept as a hash only (or choose it with ANGELICA_TOKEN). Logs are JSON lines on stderr.
     """
     options = given()
-    asked = Asked(app, **more)
+    asked = Asked(module, **more)
     settings = settings_for(asked, options)
-    check_bind(settings, TokenFile.beside(settings.sqlite_path), proxied=behind_tls_proxy, insecure=insecure)
+    check_bind(settings, proxied=behind_tls_proxy, insecure=insecure)
     plan = plan_of(asked, options, settings, proxied=behind_tls_proxy, insecure=insecure)
     return Launch(plan, show).run()
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import click
 
-from angelica.cli.app import check_form
 from angelica.cli.failure import CliError
 from angelica.cli.launch import Plan
+from angelica.cli.spec import check_form
 from angelica.cli.state import GlobalOptions
 from angelica.http.listening import listen
 from angelica.settings import Settings
@@ -42,7 +42,7 @@ def starting(command: F) -> F:
         click.option("--host", metavar="ADDRESS", help="Listen here [127.0.0.1]."),
     ):
         command = option(command)
-    return click.argument("app", required=False, metavar="[APP]")(command)
+    return click.argument("module", required=False, metavar="[APP]")(command)
 
 
 def settings_for(asked: Asked, options: GlobalOptions) -> Settings:

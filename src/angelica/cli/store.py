@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from angelica.cli.app import settings_of
 from angelica.cli.failure import UNAVAILABLE, CliError
+from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.settings import Settings
 from angelica.storage.sqlite.adapter import SqliteStorage

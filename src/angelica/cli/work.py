@@ -9,9 +9,10 @@ from functools import partial
 import click
 
 from angelica import __version__
-from angelica.cli.app import engine_of, settings_of
+from angelica.cli.app import engine_of
 from angelica.cli.logs import set_up_logs
 from angelica.cli.process import Lifetime
+from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
 from angelica.runtime.childlink import ChildLink, loaded_files
@@ -37,8 +38,8 @@ async def _tell(engine: Engine, link: ChildLink | None, options: GlobalOptions) 
     mine = [row.info for row in await engine.service.workers() if row.info.pid == os.getpid()]
     info = max((each for each in mine if each.host == host_name()), key=lambda each: each.started_at)
     if link is not None:
-        facts = {"worker": info.id, "start_file": info.start_file, "slots": info.slots, "files": loaded_files()}
-        link.ready(facts)
+        facts = {"worker": info.id, "start_file": info.start_file, "slots": info.slots}
+        link.ready({**facts, "store": engine.settings.url, "files": loaded_files()})
     elif not options.quiet:
         queues = ", ".join(info.queues) if info.queues else "every queue"
         text = f"angelica {__version__}  {engine.settings.url}  worker {info.id}  {info.slots} slots  {queues}"

@@ -8,12 +8,12 @@ from angelica.cli.state import common, given
 
 
 @click.command("worker")
-@click.argument("app", required=False, metavar="[APP]")
+@click.argument("module", required=False, metavar="[APP]")
 @click.option("-Q", "--queues", metavar="A,B", help="Serve these queues only.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 100_000), metavar="N", help="At most N tasks at a time.")
 @click.option("--dev", is_flag=True, hidden=True)
 @common
-def command(*, app: str | None, queues: str | None, concurrency: int | None, dev: bool) -> int:
+def command(*, module: str | None, queues: str | None, concurrency: int | None, dev: bool) -> int:
     """Run one worker process: claim tasks and execute them until told to stop.
 
     APP is MODULE:ATTR; without it the built-in functions only. The first SIGTERM or Ctrl-C stops in order, the
@@ -23,5 +23,5 @@ def command(*, app: str | None, queues: str | None, concurrency: int | None, dev
     from angelica.cli.work import work
 
     options = given()
-    options.app = app or options.app
+    options.app = module or options.app
     return run_process(lambda link: work(options, link, queues=queues, slots=concurrency, dev=dev), options)

@@ -13,6 +13,7 @@ from typing import Final
 
 from angelica.errors import InvalidValue
 from angelica.http.host import Principal
+from angelica.http.tokenpath import token_path
 
 PREFIX: Final = "angelica_"
 ADMIN: Final = Principal("token:admin")
@@ -29,8 +30,8 @@ class TokenFile:
 
     @classmethod
     def beside(cls, store: Path | None) -> TokenFile:
-        """Return the token file of an SQLite store (`angelica.db.token`), or of a store elsewhere (here)."""
-        return cls(store.with_name(f"{store.name}.token") if store is not None else Path("angelica.token"))
+        """Return the token file of an SQLite store, or of a store elsewhere (None)."""
+        return cls(token_path(store))
 
     @property
     def path(self) -> Path:

@@ -41,11 +41,12 @@ class DeadWorker:
     pid: int
     returncode: int
     start_file: str | None
+    store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Whom the supervisor tells. `worker_died` hands the tasks back; it is awaited before the restart."""
+    """Whom the supervisor tells. `worker_died` hands the tasks back, while the next worker starts."""
 
     notice: Callable[[Notice], None]
     all_ready: Callable[[Sequence[Child]], None]
@@ -78,6 +79,7 @@ class Supervisor:
         self._announced = False
         self._exit_code = 0
         self._background: set[asyncio.Task[None]] = set()
+        self._settling: list[asyncio.Task[None]] = []
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -118,6 +120,7 @@ class Supervisor:
             for child in self.children:
                 child.kill()
             await asyncio.gather(*keepers, return_exceptions=True)
+            await asyncio.gather(*self._settling)
             for task in self._background:
                 task.cancel()
         return self._exit_code
@@ -139,7 +142,8 @@ class Supervisor:
             del self._children[spec.name]
             asked = child.stopping and code >= 0
             if spec.kind == "worker" and child.ready and (code != 0 or not asked):
-                await self._hand_back(child, code)
+                self._settling = [task for task in self._settling if not task.done()]
+                self._settling.append(asyncio.create_task(self._hand_back(child, code)))
             if asked or self._stopping.is_set():
                 tries = 0
                 continue
@@ -166,7 +170,7 @@ class Supervisor:
 
     async def _hand_back(self, child: Child, code: int) -> None:
         facts = child.facts
-        dead = DeadWorker(str(facts.get("worker", "")), child.pid, code, facts.get("start_file"))
+        dead = DeadWorker(str(facts.get("worker", "")), child.pid, code, facts.get("start_file"), facts.get("store"))
         try:
             await self._tell.worker_died(dead)
         except Exception as problem:  # noqa: BLE001 - the sweep is the net below; the restart must go on

@@ -68,7 +68,7 @@ def test_the_hosts_own_lifespan_is_around_ours() -> None:
 
 
 def test_a_host_lifespan_that_is_none_is_refused() -> None:
-    with pytest.raises(TypeError, match="lifespan=engine.lifespan"):
+    with pytest.raises(TypeError, match=r"lifespan=engine\.lifespan"):
         lifespan(House(), 7)
 
 

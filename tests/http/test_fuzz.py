@@ -25,8 +25,8 @@ HOUSE = House()
 CLIENT: TestClient = HOUSE.client()
 
 words = st.text(max_size=12) | st.sampled_from(
-    ["1", "-1", "0", "true", "PENDING", "failed", "retrying", "2026-01-01T00:00:00Z", "a*", "*", "1-1", "99999999999999999999",
-     "add", "t-1", "ZGVzY3wxfGE", "\x00", "𝒳", "%", "../..", "label"]
+    ["1", "-1", "0", "true", "PENDING", "failed", "retrying", "2026-01-01T00:00:00Z", "a*", "*", "1-1",
+     "99999999999999999999", "add", "t-1", "ZGVzY3wxfGE", "\x00", "\U0001f33f", "%", "../..", "label"]
 )  # fmt: skip
 scalars = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | words
 anything = st.recursive(
@@ -45,7 +45,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     query = []
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
-            path = path.replace("{%s}" % parameter["name"], quote(draw(words), safe=""))
+            path = path.replace(f"{{{parameter['name']}}}", quote(draw(words), safe=""))
         elif parameter["in"] == "query" and draw(st.booleans()):
             name = parameter["name"] + ("env" if parameter["name"].endswith(".") else "")
             query.append((name, draw(words)))

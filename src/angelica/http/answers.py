@@ -28,6 +28,7 @@ SECURITY: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_BODILESS: Final = frozenset({204, 304})
 NO_STORE: Final = (b"cache-control", b"no-store")
 
 
@@ -43,18 +44,19 @@ class Answer:
     def raw_headers(self, extra: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return all headers of this answer as ASGI wants them."""
         raw = [*SECURITY, *extra]
-        names = {name.lower() for name in self.headers}
-        if "cache-control" not in names:
-            raw.append(NO_STORE)
         if isinstance(self.body, bytes):
-            if self.status not in (204, 304):
+            if self.status not in _BODILESS:
                 raw.append((b"content-length", b"%d" % len(self.body)))
                 if self.body:
                     raw.append((b"content-type", self.media))
         else:
             raw.append((b"content-type", self.media))
-        if self.headers:
-            raw += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if not self.headers:
+            raw.append(NO_STORE)
+            return raw
+        raw += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if "Cache-Control" not in self.headers:
+            raw.append(NO_STORE)
         return raw
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -42,6 +43,11 @@ def host_name(value: str) -> str:
     return value.partition(":")[0]
 
 
+@lru_cache(maxsize=1024)
+def _header_name(value: bytes) -> str:
+    return host_name(value.decode("latin-1"))
+
+
 def allowed_hosts(configured: Iterable[str], bound: str) -> frozenset[str]:
     """Return the names that may stand in Host: the local ones, the configured ones, and the one that is bound."""
     names = {
@@ -54,7 +60,7 @@ def allowed_hosts(configured: Iterable[str], bound: str) -> frozenset[str]:
 
 def is_allowed_host(headers: Headers, allowed: frozenset[str]) -> bool:
     """Whether Host is one of ours; a page that rebinds its DNS name to loopback brings its own name."""
-    return host_name(headers.get(b"host", b"").decode("latin-1")) in allowed
+    return _header_name(headers.get(b"host", b"")) in allowed
 
 
 def is_forwarded(headers: Headers) -> bool:
@@ -65,10 +71,13 @@ def is_forwarded(headers: Headers) -> bool:
 def is_loopback(scope: Mapping[str, Any]) -> bool:
     """Whether the peer is this very machine (a Unix socket counts)."""
     client = scope.get("client")
-    if client is None:
-        return True
+    return client is None or _is_loopback(client[0])
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(host: str) -> bool:
     try:
-        address = ip_address(client[0])
+        address = ip_address(host)
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

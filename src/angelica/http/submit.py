@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from angelica import strict_json
@@ -43,7 +42,7 @@ def stamp(call: Call, draft: Draft) -> Draft:
     headers = draft.headers
     if call.traceparent is not None and "traceparent" not in headers:
         headers = {**headers, "traceparent": call.traceparent}
-    return replace(draft, headers=headers, created_by=call.caller)
+    return Draft(draft.name, draft.args, draft.kwargs, headers, draft.options, call.caller)
 
 
 def only(replies: Replies) -> Accepted:

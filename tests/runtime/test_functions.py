@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
@@ -253,3 +254,14 @@ def test_a_payload_beyond_the_limit_is_refused():
         with pytest.raises(InvalidArguments) as caught:
             function.encode((big,), {})
         assert caught.value.rule == "too_large"
+
+
+def test_a_unique_key_is_filled_from_json_values():
+    def report(day: date, colour: str = "red", *, final: bool = False) -> None: ...
+
+    function = registry().declare(report)
+    key = function.unique_key("{day}/{colour}/{final}", ["2026-01-01"], {"final": True})
+    assert key == "2026-01-01/red/true"
+    for template in ("{nobody}", "{", "{0}", "{day.year}"):
+        with pytest.raises(InvalidArguments, match="cannot be filled"):
+            function.unique_key(template, ["2026-01-01"], {})

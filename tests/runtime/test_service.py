@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date
 from types import SimpleNamespace
 
 import pytest
@@ -544,3 +545,14 @@ def test_submit_many_is_one_transaction():
     with pytest.raises(InvalidArguments):
         asyncio.run(made.service.submit_many(function, [((1,), {}), (("x",), {})], NO_OPTIONS))
     assert len(made.events) == 1
+
+
+def test_a_declared_unique_key_is_the_same_for_python_and_json():
+    made = house()
+
+    @made.functions.decorator(name="report", unique="report:{day}")
+    def report(day: date) -> None: ...
+
+    first = asyncio.run(made.service.submit_one(report, (date(2026, 1, 1),), {}, NO_OPTIONS))
+    assert first.task.spec.unique.key == "report:2026-01-01"
+    assert one(made, name="report", args=["2026-01-01"]).task.id == first.task.id

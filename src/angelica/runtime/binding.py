@@ -45,6 +45,13 @@ class Param:
     def required(self) -> bool:
         return self.default is Parameter.empty and self.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
+    def default_json(self) -> Any:
+        """Return the default as a JSON value, None where it has none."""
+        try:
+            return None if self.default is Parameter.empty else self.codec.to_json(self.default, "")
+        except InvalidArguments:
+            return None
+
 
 class Binding:
     """The plan of one function's arguments, made once."""
@@ -126,8 +133,8 @@ class Binding:
             raise InvalidArguments(f"/kwargs/{missing[0]}", f"is missing{also}", rule="missing", missing=missing)
 
     def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the bound arguments by name, defaults included."""
-        bound = {p.name: p.default for p in self.params if p.default is not Parameter.empty}
+        """Return bound arguments (JSON values) by name, with the defaults that can be JSON."""
+        bound = {p.name: p.default_json() for p in self.params if p.default is not Parameter.empty}
         bound.update((p.name, value) for p, value in zip(self._positional, args, strict=False))
         return {**bound, **kwargs}
 
@@ -188,6 +195,20 @@ def check_size(text: str, limit: int) -> str:
         problem = f"take {size} bytes of JSON; at most {limit} are carried"
         raise InvalidArguments("/args", problem, hint="pass a reference to the data", rule="too_large", max=limit)
     return text
+
+
+def fill_template(template: str, bound: Mapping[str, Any]) -> str:
+    """Return a template with each `{name}` replaced: text as it is, all else as JSON.
+
+    Raises `InvalidArguments` for a name that is not bound or a template that is none.
+    """
+    texts = {name: value if isinstance(value, str) else encode_json(value).decode() for name, value in bound.items()}
+    try:
+        return template.format_map(texts)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        problem = f"the declared key {template!r} cannot be filled: {error}"
+        hint = f"the arguments are {', '.join(bound) or 'none'}"
+        raise InvalidArguments("/unique", problem, hint=hint, rule="template") from None
 
 
 def make_binding(handler: Callable[..., Any], hints: Mapping[str, Any]) -> Binding:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from angelica import strict_json
 from angelica.clock import DAY, SECOND, Clock
 from angelica.errors import InvalidArguments, InvalidValue, UnknownFunction
-from angelica.runtime.binding import encode_call
+from angelica.runtime.binding import encode_call, fill_template
 from angelica.runtime.defaults import defaults_from_text
 from angelica.runtime.functions import Function
 from angelica.runtime.registry import FunctionRegistry
@@ -45,11 +45,11 @@ class StoredFunction:
         return encode_call(args, kwargs, self._payload_limit)
 
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-        """Return the unique key that the declared template gives for these arguments."""
+        """Return the unique key that the declared template gives for these arguments (JSON values)."""
         properties: Mapping[str, Any] = self._schema.get("properties", {})
         bound = {name: shape["default"] for name, shape in properties.items() if "default" in shape}
         bound.update(zip(self._schema.get("x-positional", ()), args, strict=False))
-        return template.format_map({**bound, **kwargs}) if "{" in template else template
+        return fill_template(template, {**bound, **kwargs})
 
 
 class Catalogue:

@@ -12,9 +12,10 @@ from typing import Any, Final, Generic, ParamSpec, Protocol, Self, TypeVar
 from angelica import strict_json
 from angelica.domain.task import Executor, Policy
 from angelica.errors import InvalidArguments
-from angelica.runtime.binding import Arguments, Binding, check_size, make_binding, resolve_hints
+from angelica.runtime.binding import Arguments, Binding, check_size, fill_template, make_binding, resolve_hints
 from angelica.runtime.defaults import CustomBackoff, Defaults, defaults_to_text
 from angelica.runtime.drafts import read_options
+from angelica.runtime.handle import TaskHandle
 from angelica.runtime.options import NO_OPTIONS, Options
 from angelica.runtime.payload import PAYLOAD_LIMIT, RESULT_LIMIT, encode_result
 from angelica.runtime.schema import arguments_schema
@@ -22,7 +23,6 @@ from angelica.storage.protocol import FunctionRow
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
 Call = tuple[Sequence[Any], Mapping[str, Any]]
@@ -30,35 +30,18 @@ Call = tuple[Sequence[Any], Mapping[str, Any]]
 _NO_NAMES: Final[Mapping[str, Any]] = {}
 
 
-class Handle(Protocol[R_co]):
-    """A submitted task in the caller's hand; the engine's own class says more."""
-
-    @property
-    def id(self) -> str:
-        """The task's id."""
-        ...
-
-    def result(self, timeout: float | None = None) -> R_co:
-        """Wait for the end and return the result."""
-        ...
-
-    async def aresult(self, timeout: float | None = None) -> R_co:
-        """Wait for the end and return the result."""
-        ...
-
-
 class Submitter(Protocol):
     """What a function needs of an engine to be enqueued."""
 
     async def submit_call(
         self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
-    ) -> Handle[Any]:
+    ) -> TaskHandle[Any]:
         """Submit one call; raises `Refused` and its kin."""
         ...
 
     async def submit_calls(
         self, function: Function[Any, Any], calls: Sequence[Call], options: Options
-    ) -> list[Handle[Any]]:
+    ) -> list[TaskHandle[Any]]:
         """Submit many calls in one transaction, all or none."""
         ...
 
@@ -120,19 +103,19 @@ class Function(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<Function {self.name}>"
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit one task and return its handle once it is stored; blocks."""
         return self._engine().call(self.aenqueue(*args, **kwargs))
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit one task and return its handle once it is stored."""
         return await self._engine().submit_call(self, args, kwargs, self.options)
 
-    def enqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+    def enqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[TaskHandle[R]]:
         """Submit many tasks in one transaction, all or none: a tuple is positional arguments, a mapping named ones."""
         return self._engine().call(self.aenqueue_many(calls))
 
-    async def aenqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[Handle[R]]:
+    async def aenqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[TaskHandle[R]]:
         """Submit many tasks in one transaction, all or none; as `enqueue_many`."""
         made = [_call(n, each) for n, each in enumerate(calls)]
         return await self._engine().submit_calls(self, made, self.options) if made else []
@@ -181,8 +164,8 @@ class Function(Generic[P, R]):
         return encode_result(value, annotated=self._annotated, limit=self._result_limit)
 
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-        """Return the unique key of a call: `{parameter}` in the declared key stands for its argument."""
-        return template.format_map(self.prepare().named(args, kwargs)) if "{" in template else template
+        """Return the unique key of a call of JSON values: `{parameter}` in the declared key stands for its argument."""
+        return fill_template(template, self.prepare().named(args, kwargs))
 
     def row(self, *, seen_at: int) -> FunctionRow:
         """Return what the store keeps of it."""

@@ -10,7 +10,6 @@ from angelica.clock import SECOND, tick_micros
 from angelica.domain.status import status_of
 from angelica.domain.task import State, Task
 from angelica.errors import TaskCancelled, TaskFailed, WaitTimeout
-from angelica.runtime.service import Service
 from angelica.storage.protocol import CancelStatus, LogLine
 
 R = TypeVar("R")
@@ -26,6 +25,16 @@ class Call(Protocol):
     def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
 
+class Desk(Protocol):
+    """What a handle asks of the service."""
+
+    async def get(self, task_id: str) -> Task: ...
+    async def wait(self, task_id: str, timeout: float) -> Task: ...
+    async def cancel(self, task_id: str, *, reason: str = "") -> tuple[CancelStatus, Task]: ...
+    async def retry(self, task_id: str, *, delay: float = 0.0) -> Task: ...
+    async def logs(self, task_id: str, *, after: tuple[int, int] = (0, 0)) -> tuple[LogLine, ...]: ...
+
+
 class TaskHandle(Generic[R]):
     """One task. Methods come in pairs: plain ones block, those with `a` in front are awaited.
 
@@ -38,7 +47,7 @@ class TaskHandle(Generic[R]):
     def __init__(
         self,
         task: Task,
-        service: Service,
+        service: Desk,
         call: Call,
         *,
         created: bool = True,

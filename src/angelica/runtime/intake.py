@@ -17,7 +17,7 @@ from angelica.errors import (
     IdConflict,
     QueueFull,
     ShuttingDown,
-    StorageUnavailable,
+    StorageError,
     UniqueConflict,
 )
 from angelica.runtime.depth import Depth
@@ -172,7 +172,7 @@ class Intake:
             spec = self._make.make(asked, payload, now.wall, parent)
             if self._depth is not None and not self._is_for_lane(asked):
                 await self._depth.admit((spec.queue,))
-        except StorageUnavailable:
+        except StorageError:
             raise
         except AngelicaError as error:
             return error

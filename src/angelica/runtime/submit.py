@@ -40,7 +40,7 @@ class Target(Protocol):
         ...
 
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-        """Return the unique key that a declared template gives for these arguments."""
+        """Return the unique key that a declared template gives for these arguments (JSON values)."""
         ...
 
 
@@ -122,7 +122,7 @@ class TaskMaker:
             priority=defaults.priority if options.priority is None else options.priority,
             version=defaults.version if options.version is None else options.version,
             trace_id=self.trace_id(asked.headers, parent),
-            unique=_unique(asked),
+            unique=_unique(asked, payload),
             expires_at=_after("expires_at", expires_at, run_at, given=options.expires_at is not None),
             deadline=_deadline(options, run_at, parent),
             extras=_extras(asked, payload, parent),
@@ -179,13 +179,16 @@ def _policy(policy: Policy, options: Options) -> Policy:
     return replace(policy, **changes) if changes else policy
 
 
-def _unique(asked: Asked) -> Unique | None:
+def _unique(asked: Asked, payload: str) -> Unique | None:
     if asked.options.unique is not None:
         return asked.options.unique
     declared = asked.target.defaults.unique
     if declared is None:
         return None
-    key = asked.target.unique_key(declared.key, asked.args, asked.kwargs)
+    key = declared.key
+    if "{" in key:  # filled from the payload, so that a moment or an enum gives the same key on every surface
+        stored = msgspec.json.decode(payload)
+        key = asked.target.unique_key(key, stored["args"], stored["kwargs"])
     if len(key) > MAX_UNIQUE_KEY:
         key = hashlib.sha256(key.encode()).hexdigest()
     return replace(declared, key=key)

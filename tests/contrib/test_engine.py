@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 import angelica
-from tests.http.house import LOOPBACK
+from tests.http.house import browse
 
 
 def test_from_the_request_to_the_result(tmp_path: Path) -> None:
@@ -29,7 +28,7 @@ def test_from_the_request_to_the_result(tmp_path: Path) -> None:
     async def quiet(who: str, bg: angelica.BackgroundTasks) -> None:
         bg.add_task(greet, who)
 
-    with TestClient(app, base_url="http://localhost", client=LOOPBACK) as client:
+    with browse(app) as client:
         answer = client.post("/greet/ann")
         assert answer.status_code == 202
         task = client.get(answer.headers["location"], params={"wait": "10"}).json()

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
-from fastapi.testclient import TestClient
 
 import angelica
 from angelica.contrib.fastapi import router
@@ -12,14 +11,9 @@ from angelica.contrib.starlette import lifespan, mount
 from angelica.domain.task import Task
 from angelica.errors import QueueFull
 from angelica.http.routes import endpoints
-from tests.http.house import LOOPBACK, House
+from tests.http.house import House, browse
 
 ADD = {"name": "add", "kwargs": {"a": 1, "b": 2}}
-
-
-def browse(app: Any, **options: Any) -> TestClient:
-    options = {"base_url": "http://localhost", "client": LOOPBACK, "raise_server_exceptions": False, **options}
-    return TestClient(app, **options)
 
 
 def key(x_key: Annotated[str, Header()] = "") -> None:
@@ -137,7 +131,7 @@ def test_the_client_never_sees_success_for_what_was_refused(house: House, monkey
 
 def test_a_plain_function_is_a_clear_error(house: House) -> None:
     with pytest.raises(TypeError, match=r"print is not a registered function"):
-        TestClient(ordering(house)).post("/plain")
+        browse(ordering(house)).post("/plain")
 
 
 def test_background_tasks_stay_out_of_the_document(house: House) -> None:

@@ -3,24 +3,18 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
 
 from angelica.contrib.background import DurableTasks, NotRegistered
 from angelica.contrib.starlette import accepted, lifespan, mount
-from tests.http.house import LOOPBACK, House
+from tests.http.house import House, browse
 
 ADD = {"name": "add", "kwargs": {"a": 1, "b": 2}}
-
-
-def browse(app: Any) -> TestClient:
-    return TestClient(app, base_url="http://localhost", client=LOOPBACK, follow_redirects=False)
 
 
 def asleep() -> House:

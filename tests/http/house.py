@@ -63,6 +63,17 @@ class HouseTokens:
         return Principal("token:ci") if hmac.compare_digest(token.encode(), TOKEN.encode()) else None
 
 
+def browse(app: Any, *, client: tuple[str, int] = LOOPBACK, **options: Any) -> TestClient:
+    """A client of any app, from a given peer (Starlette's own has had that argument only since 0.42)."""
+
+    async def from_there(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            scope["client"] = client
+        await app(scope, receive, send)
+
+    return TestClient(from_there, **{"base_url": "http://localhost", "follow_redirects": False, **options})
+
+
 @dataclass
 class House:
     """Satisfies `EngineLike`; tests change its fields."""
@@ -126,8 +137,7 @@ class House:
 
     def client(self, mode: Mode = "dev", *, auth: AuthCallable | None = None, **options: Any) -> TestClient:
         """A client of the API as its own application."""
-        options = {"base_url": "http://localhost", "client": LOOPBACK, "follow_redirects": False, **options}
-        return TestClient(create_app(self, mode=mode, auth=auth), **options)
+        return browse(create_app(self, mode=mode, auth=auth), **options)
 
     def claim(self) -> Task:
         """Claim the next task, as a worker of its own does."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,13 +11,12 @@ from hypothesis import strategies as st
 from angelica.clock import DAY, MINUTE, SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Outcome, Released, Snoozed, Succeeded
-from angelica.domain.task import Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
+from angelica.domain.task import NO_EXTRAS, Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
 from angelica.errors import AngelicaError
 from angelica.storage.protocol import (
     Beat,
     Claim,
     Exchanged,
-    FunctionRow,
     LogLine,
     Note,
     Request,
@@ -28,7 +26,7 @@ from angelica.storage.protocol import (
 )
 from tests.storage.world import LEASE, START, worker_info
 
-NAMES = [f"t{n}" for n in range(12)]
+NAMES = [f"t{n:02}" for n in range(30)]
 FUNCTIONS = ["f", "g", "mail.send"]
 QUEUES = ["default", "q1", "q2"]
 WORKERS = ["w1", "w2"]
@@ -54,31 +52,42 @@ def moments(wall: int = START) -> st.SearchStrategy[int]:
     return st.sampled_from([wall - 5 * MINUTE, wall - 1, wall, wall + 1, wall + SECOND])
 
 
-uniques = st.none() | st.builds(
-    Unique, st.sampled_from(["k1", "k2"]), st.sampled_from(["live", "retained"]), st.sampled_from(["return", "reject"])
+def mostly(usual: Any, *others: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The usual value three times in four."""
+    return st.integers(0, 3).flatmap(lambda n: st.one_of(*others) if n == 3 else st.just(usual))
+
+
+uniques = mostly(
+    None,
+    st.builds(
+        Unique,
+        st.sampled_from(["k1", "k2"]),
+        st.sampled_from(["live", "retained"]),
+        st.sampled_from(["return", "reject"]),
+    ),
 )
 extras = st.builds(
     Extras,
     labels=st.sampled_from([{}, {"team": "x"}, {"team": "y", "k": ""}]),
-    digest=st.sampled_from([None, None, "d1", "d2"]),
-    parent_id=st.sampled_from([None, None, "t0"]),
-    retry_of=st.sampled_from([None, None, "t1"]),
+    digest=mostly(None, st.sampled_from(["d1", "d2"])),
+    parent_id=mostly(None, st.just(NAMES[0])),
+    retry_of=mostly(None, st.just(NAMES[1])),
 )
 tasks = st.builds(
     NewTask,
     id=st.sampled_from(NAMES),
     function=st.sampled_from(FUNCTIONS),
     payload=st.just("{}"),
-    run_at=moments(),
+    run_at=mostly(START, moments()),
     created_at=st.integers(START, START + 3),
-    policy=st.sampled_from(POLICIES),
+    policy=mostly(POLICIES[0], st.sampled_from(POLICIES)),
     queue=st.sampled_from(QUEUES),
-    executor=st.sampled_from(KINDS),
-    priority=st.sampled_from([-1, 0, 0, 1, 7]),
+    executor=mostly("async", st.just("thread")),
+    priority=mostly(0, st.sampled_from([-1, 1, 7])),
     unique=uniques,
-    expires_at=st.none() | moments(),
-    deadline=st.none() | moments(START + MINUTE),
-    extras=extras,
+    expires_at=mostly(None, moments()),
+    deadline=mostly(None, moments(START + MINUTE)),
+    extras=mostly(NO_EXTRAS, extras),
 )
 plain_tasks = st.builds(
     NewTask,
@@ -86,7 +95,7 @@ plain_tasks = st.builds(
     function=st.sampled_from(FUNCTIONS),
     payload=st.just("{}"),
     run_at=moments(),
-    created_at=st.integers(START, START + 3),
+    created_at=st.just(START),
     queue=st.sampled_from(QUEUES),
     priority=st.sampled_from([0, 1]),
 )
@@ -102,7 +111,7 @@ requests = st.builds(
 
 @dataclass(frozen=True)
 class End:
-    """One completion of a task that has been claimed: `pick` counts back from the last claim, `late` keeps it stale."""
+    """One completion of a task that has been claimed; `pick` says which (see `Player.picked`)."""
 
     pick: int
     outcome: int
@@ -119,41 +128,58 @@ class Op:
     verb: str
     args: tuple[Any, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"{self.verb}({', '.join(map(short, self.args))})"
 
-picks = st.integers(0, 7)
+
+def short(value: Any) -> str:
+    """The value as text without what is left at its default: a history that fails is read by people."""
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return f"({', '.join(map(short, value))})"
+    if not is_dataclass(value):
+        return repr(value)
+    parts = [
+        f"{part.name}={short(getattr(value, part.name))}"
+        for part in fields(value)
+        if getattr(value, part.name) != part.default
+        and (part.default_factory is MISSING or getattr(value, part.name) != part.default_factory())
+    ]
+    return f"{type(value).__name__}({', '.join(parts)})"
+
+
+OPEN_PICKS = 6
+picks = st.integers(0, OPEN_PICKS + 1)
 ends = st.builds(
     End,
     pick=picks,
     outcome=st.integers(0, len(OUTCOMES) - 1),
     started=st.booleans(),
-    expired=st.sampled_from([False, False, False, True]),
-    then=st.lists(tasks, max_size=1).map(tuple),
+    expired=mostly(False, st.just(True)),
+    then=mostly((), st.lists(tasks, min_size=1, max_size=2).map(tuple)),
     logs=st.integers(0, 2),
 )
 claims = st.builds(
     Claim,
-    worker=st.sampled_from(WORKERS),
-    wanted=st.integers(0, 7),
-    room=st.permutations(KINDS).flatmap(
-        lambda kinds: st.tuples(*[st.tuples(st.just(kind), st.integers(0, 5)) for kind in kinds])
-    ),
-    queues=st.none() | st.permutations(QUEUES).map(tuple) | st.sampled_from([("default",), ("q1", "none"), ()]),
+    worker=mostly("w1", st.just("w2")),
+    wanted=st.integers(1, 7) | st.just(0),
+    room=mostly((("async", 9), ("thread", 9)), st.permutations([("async", 2), ("thread", 3)]).map(tuple)),
+    queues=mostly(None, st.permutations(QUEUES).map(tuple), st.sampled_from([("default",), ("q1", "none"), ()])),
     turn=st.integers(0, 5),
 )
 ids = st.lists(st.sampled_from(NAMES), max_size=4).map(tuple)
 names = st.sampled_from(["*", "default", "q*", "q1", "f", "mail*", "mail.send"])
 filters = st.builds(
     TaskFilter,
-    states=st.none() | st.frozensets(st.sampled_from(list(State)), max_size=3),
-    queues=st.lists(names, max_size=2).map(tuple),
-    functions=st.lists(names, max_size=2).map(tuple),
-    labels=st.sampled_from([{}, {}, {"team": "x"}, {"team": "y", "k": ""}]),
-    created_after=st.none() | st.integers(START, START + 3),
-    created_before=st.none() | st.integers(START, START + 3),
-    held=st.sampled_from([None, None, True, False]),
-    retrying=st.sampled_from([None, None, True, False]),
-    parent_id=st.sampled_from([None, None, "t0"]),
-    retry_of=st.sampled_from([None, None, "t1"]),
+    states=mostly(None, st.frozensets(st.sampled_from(list(State)), max_size=3)),
+    queues=mostly((), st.lists(names, max_size=2).map(tuple)),
+    functions=mostly((), st.lists(names, max_size=2).map(tuple)),
+    labels=mostly({}, st.sampled_from([{"team": "x"}, {"team": "y", "k": ""}])),
+    created_after=mostly(None, st.integers(START, START + 3)),
+    created_before=mostly(None, st.integers(START, START + 3)),
+    held=mostly(None, st.booleans()),
+    retrying=mostly(None, st.booleans()),
+    parent_id=mostly(None, st.just(NAMES[0])),
+    retry_of=mostly(None, st.just(NAMES[1])),
 )
 
 
@@ -162,36 +188,60 @@ def op(verb: str, *args: st.SearchStrategy[Any]) -> st.SearchStrategy[Op]:
 
 
 def batches(of: st.SearchStrategy[NewTask], size: int) -> st.SearchStrategy[tuple[NewTask, ...]]:
-    return st.lists(of, max_size=size).map(tuple)
+    return st.lists(of, min_size=1, max_size=size).map(tuple)
 
 
-submits = op("submit", batches(tasks, 6), st.none() | requests, st.booleans())
-operations = st.one_of(
-    submits,
-    submits,
-    op("submit", batches(plain_tasks, 8), st.none(), st.just(False)),
-    op("exchange", st.lists(ends, max_size=4).map(tuple), st.none() | claims),
-    op("exchange", st.lists(ends, max_size=4).map(tuple), claims),
-    op("claim", claims),
-    op(
+ANSWERS: dict[str, st.SearchStrategy[Op]] = {
+    "submit": op("submit", batches(tasks, 6), mostly(None, requests), mostly(False, st.just(True))),
+    "submit plain": op("submit", batches(plain_tasks, 8), st.none(), st.just(False)),
+    "submit nothing": op("submit", st.just(()), st.none(), st.booleans()),
+    "exchange": op("exchange", st.lists(ends, min_size=1, max_size=5).map(tuple), mostly(None, claims)),
+    "exchange and claim": op("exchange", st.lists(ends, max_size=4).map(tuple), claims),
+    "claim": op("claim", claims),
+    "beat": op(
         "beat",
-        st.sampled_from(WORKERS),
-        st.lists(picks, max_size=3).map(tuple),
-        st.sampled_from([(), ("f",), ("f", "g")]),
+        mostly("w1", st.just("w2")),
+        st.lists(picks, max_size=6).map(tuple),
+        st.sampled_from([(), ("f",), ("f", "g", "mail.send")]),
     ),
-    op("end_worker", st.sampled_from(WORKERS)),
-    op("promote", st.sampled_from([1, 2, 1000])),
-    op("sweep"),
-    op("cancel", ids, st.sampled_from(["cancelled", "enough"])),
-    op("delete", ids),
-    op("prune", st.sampled_from([1, 1000])),
-    op("logs", st.lists(st.tuples(picks, st.integers(1, 4)), max_size=4).map(tuple)),
-    op("notes", st.lists(st.tuples(picks, st.none() | st.just("1"), st.none() | st.just("2")), max_size=3).map(tuple)),
-    op("find", filters, st.sampled_from([1, 2, 50]), st.booleans()),
-    op("ahead", st.sampled_from(NAMES), st.sampled_from([1, 10_000])),
-    op("advance", st.sampled_from([1, SECOND, LEASE, MINUTE, DAY])),
-    op("reboot"),
+    "end worker": op("end_worker", st.sampled_from(WORKERS)),
+    "promote": op("promote", mostly(1000, st.sampled_from([1, 2]))),
+    "sweep": op("sweep"),
+    "cancel": op("cancel", ids, st.sampled_from(["cancelled", "enough"])),
+    "stop": op("stop", picks),
+    "delete": op("delete", ids),
+    "prune": op("prune", mostly(1000, st.just(1))),
+    "logs": op("logs", st.lists(st.tuples(picks, st.integers(1, 4)), max_size=4).map(tuple)),
+    "notes": op(
+        "notes", st.lists(st.tuples(picks, st.none() | st.just("1"), st.none() | st.just("2")), max_size=3).map(tuple)
+    ),
+    "find": op("find", filters, st.sampled_from([1, 2, 50]), st.booleans()),
+    "ahead": op("ahead", st.sampled_from(NAMES), mostly(10_000, st.just(1))),
+    "advance": op("advance", mostly(SECOND, st.sampled_from([1, LEASE, MINUTE, DAY]))),
+    "reboot": op("reboot"),
+}
+WEIGHTS = {
+    "submit": 3,
+    "submit plain": 2,
+    "exchange": 5,
+    "exchange and claim": 5,
+    "claim": 5,
+    "beat": 2,
+    "stop": 2,
+    "advance": 3,
+    "promote": 2,
+}
+operations = st.sampled_from([name for name in ANSWERS for _ in range(WEIGHTS.get(name, 1))]).flatmap(
+    ANSWERS.__getitem__
 )
+
+
+def histories(length: int) -> st.SearchStrategy[list[Op]]:
+    """Histories of up to `length` operations, most of them about that long; each begins with work to do."""
+    some = st.lists(plain_tasks, min_size=4, max_size=9).map(tuple)
+    begin = st.tuples(op("submit", some, st.none(), st.just(False)), op("claim", claims))
+    rest = st.lists(operations, min_size=length * 2 // 3, max_size=length)
+    return st.builds(lambda first, then: [*first, *then], begin, rest)
 
 
 class Player:
@@ -202,6 +252,7 @@ class Player:
         self.clock = clock
         self.run = run
         self.claimed: list[Task] = []
+        self.open: list[Task] = []
         self.boots = 0
 
     def play(self, operation: Op) -> Any:
@@ -215,7 +266,9 @@ class Player:
         return operation.verb, reply, rang
 
     def picked(self, pick: int) -> Task | None:
-        return self.claimed[-1 - pick % len(self.claimed)] if self.claimed else None
+        """Most picks are of claims that no accepted completion has ended yet; the last two are of any claim."""
+        among = self.open if pick < OPEN_PICKS and self.open else self.claimed
+        return among[-1 - pick % len(among)] if among else None
 
     def submit(self, new: Sequence[NewTask], request: Request | None, atomic: bool) -> Any:
         return self.run(self.storage.enqueue_many(new, now=self.clock.now(), request=request, atomic=atomic))
@@ -245,7 +298,9 @@ class Player:
                 )
             )
         reply = self.run(self.storage.exchange(done, claim, now=now, journal=journal))
+        ended = {end.lease for end, accepted in zip(done, reply.accepted, strict=True) if accepted}
         self.claimed += reply.claimed
+        self.open = [task for task in (*self.open, *reply.claimed) if task.lease not in ended]
         return self._plain(reply)
 
     def beat(self, worker: str, held: Sequence[int], functions: tuple[str, ...]) -> Any:
@@ -275,6 +330,10 @@ class Player:
 
     def cancel(self, task_ids: Sequence[str], reason: str) -> Any:
         return self.run(self.storage.cancel_many(task_ids, reason=reason, now=self.clock.now()))
+
+    def stop(self, pick: int) -> Any:
+        task = self.picked(pick)
+        return None if task is None else self.cancel([task.id], "stop")
 
     def delete(self, task_ids: Sequence[str]) -> Any:
         return self.run(self.storage.delete_tasks(task_ids))
@@ -341,6 +400,3 @@ def ids_of(found: Sequence[Task]) -> list[str]:
 def _as_compared(task: Task) -> Task:
     """Without the revision: it only has to grow."""
     return replace(task, revision=0)
-
-
-__all__ = ["FunctionRow", "Op", "Player", "asyncio", "operations"]

@@ -14,15 +14,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
-from hypothesis import strategies as st
 
 from angelica.clock import ManualClock
 from tests.storage.adapters import ADAPTERS
-from tests.storage.histories import Op, Player, operations
+from tests.storage.histories import Op, Player, histories
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-HISTORIES = 3_000 if DEEP else 120
-LENGTH = 60 if DEEP else 25
+HISTORIES = 3_000 if DEEP else 80
+LENGTH = 60 if DEEP else 24
 
 
 @pytest.mark.timeout(3600 if DEEP else 120)
@@ -35,7 +34,7 @@ LENGTH = 60 if DEEP else 25
     phases=[Phase.generate, Phase.shrink] if DEEP else [Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-@given(history=st.lists(operations, min_size=1, max_size=LENGTH))
+@given(history=histories(LENGTH))
 def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -48,7 +47,7 @@ def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> N
             stack.callback(lambda it=storage: runner.run(it.close()))
             players.append(Player(storage, clock, runner.run))
         for operation in history:
-            note(f"{operation}")
+            note(repr(operation))
             expected, found = [player.play(operation) for player in players]
             assert found == expected
         expected, found = [player.everything() for player in players]

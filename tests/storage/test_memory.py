@@ -7,13 +7,12 @@ from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from angelica.clock import DAY, SECOND, ManualClock
 from angelica.domain.task import TERMINAL, State
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.memory_table import Table
-from tests.storage.histories import Op, Player, operations
+from tests.storage.histories import Op, Player, histories
 from tests.storage.world import START, World, ids, new
 
 
@@ -46,12 +45,13 @@ def counted_of(counted: Counter[tuple[str, State]], state: State) -> int:
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     derandomize=True,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-@given(history=st.lists(operations, min_size=1, max_size=30))
+@given(history=histories(24))
 def test_indexes_and_counters_agree_with_the_rows(history: list[Op]) -> None:
     clock = ManualClock()
     storage = MemoryStorage(clock)

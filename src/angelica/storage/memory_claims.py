@@ -15,17 +15,18 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken.
 
     For each executor kind in order of `room`: up to its room and to what is left of `wanted`, shared over the queues
-    in order of turn (every queue that has ready tasks of this kind where none are named). Tasks that have lapsed are
-    cancelled instead of claimed, and what they leave free is shared out again.
+    in order of turn (where none are named: over those that have ready tasks of this kind). Tasks that have lapsed are
+    cancelled instead of claimed; what they leave free is shared out again, over the queues as they are then.
     """
     claimed: list[Task] = []
     ended: list[Task] = []
     wanted = claim.wanted
+    named = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     for executor, room in claim.room:
         left = min(room, wanted)
-        names = table.lanes.queues(executor) if claim.queues is None else list(dict.fromkeys(claim.queues))
-        queues = rotate(names, claim.turn)
         while left > 0:
+            names = table.lanes.queues(executor) if named is None else named
+            queues = rotate(names, claim.turn)
             taken = _take(table, queues, executor, left, now)
             if not taken:
                 break

@@ -68,6 +68,10 @@ def crowd(world: World) -> World:
         ({"retry_of": "a"}, "d"),
         ({"states": frozenset({State.SUCCEEDED}), "queues": ("q1",)}, ""),
         ({"queues": ("default",), "labels": {"team": "x"}}, "a"),
+        ({"states": frozenset(), "parent_id": "a"}, ""),
+        ({"states": frozenset({State.CANCELLED, State.FAILED}), "labels": {"team": "x"}, "held": False}, ""),
+        ({"parent_id": "a", "retry_of": "a", "retrying": True}, ""),
+        ({"parent_id": "a", "functions": ("m*",), "retrying": True, "created_after": START}, "c"),
     ],
 )
 def test_filters(crowd: World, where: dict[str, object], expected: str) -> None:

@@ -74,8 +74,8 @@ class Catalogue:
             self._read_at = tick
         stored = self._stored.get(name)
         if stored is None:
-            known = [*self._registry.names(), *self._stored]
-            raise UnknownFunction(name, tuple(get_close_matches(name, known, n=_NEAR)))
+            known = {*self._registry.names(), *self._stored}
+            raise UnknownFunction(name, tuple(get_close_matches(name, sorted(known), n=_NEAR)))
         return stored
 
     async def _reread(self) -> None:

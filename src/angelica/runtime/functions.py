@@ -77,6 +77,7 @@ class Function(Generic[P, R]):
         self.executor: Executor = defaults.executor
         self.policy: Policy = defaults.policy
         self.durable = defaults.durable
+        self.is_plain = defaults.is_plain
         self.is_async = is_coroutine_function(handler)
         self.custom_backoff = custom_backoff
         self.concurrency = concurrency

@@ -97,7 +97,7 @@ class Intake:
         if (
             options is NO_OPTIONS
             and parent is None
-            and defaults.is_plain
+            and function.is_plain
             and self._depth is None
             and not self._hooks.wants("before_submit")
             and not self._hooks.wants("after_submit")

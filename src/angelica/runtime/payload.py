@@ -79,7 +79,7 @@ def encode_result(value: Any, *, annotated: bool, limit: int) -> str:
     if type(value) is int and MIN_INT <= value <= MAX_INT:
         return str(value)
     try:
-        text = strict_json.dumps(value if _is_scalar(value) else _to_plain(value, "", annotated=annotated))
+        text = _result_text(value, annotated=annotated)
     except (InvalidValue, RecursionError, MemoryError) as error:
         problem = str(error).lstrip(": ") if isinstance(error, InvalidValue) else "it is nested too deeply"
         raise ResultNotSerialisable(f"the result cannot be stored as JSON: {problem}") from None
@@ -88,6 +88,15 @@ def encode_result(value: Any, *, annotated: bool, limit: int) -> str:
     if len(text) > limit or (not text.isascii() and len(text.encode()) > limit):
         raise ResultTooLarge(f"the result takes {len(text.encode())} bytes of JSON; at most {limit} are kept")
     return text
+
+
+def _result_text(value: Any, *, annotated: bool) -> str:
+    try:
+        return strict_json.dumps(value)  # most results are plain JSON: no copy is made of them
+    except InvalidValue as error:
+        if error.rule != "not_json":
+            raise
+    return strict_json.dumps(_to_plain(value, "", annotated=annotated))
 
 
 def is_model(kind: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from angelica.domain.retry import backoff_from_dict, backoff_to_dict
+from angelica.domain.retry import Backoff, Exponential, Fixed, Linear
 from angelica.domain.task import (
     NO_EXTRAS,
     NOTHING,
@@ -25,6 +25,9 @@ from angelica.storage.protocol import LogLine, WorkerInfo, WorkerRow
 
 _CACHE_BOUND: Final = 4096
 _STATES: Final[Mapping[str, State]] = {str(state): state for state in State}
+
+# Short names in the order of the fields: this text is in every task's row.
+_BACKOFFS: Final[Mapping[str, Callable[..., Backoff]]] = {"f": Fixed, "l": Linear, "e": Exponential}
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
@@ -57,7 +60,7 @@ def policy_text(policy: Policy) -> str:
             policy.timeout,
             policy.retries,
             policy.max_crashes,
-            backoff_to_dict(policy.backoff),
+            _backoff_row(policy.backoff),
             policy.retry_on,
             policy.retention,
         ]
@@ -73,11 +76,16 @@ def policy_of(text: str) -> Policy:
     policy = _policies.get(text)
     if policy is None:
         timeout, retries, max_crashes, backoff, retry_on, retention = _decode(text)
-        policy = Policy(timeout, retries, max_crashes, backoff_from_dict(backoff), tuple(retry_on), retention)
+        policy = Policy(timeout, retries, max_crashes, _BACKOFFS[backoff[0]](*backoff[1:]), tuple(retry_on), retention)
         if len(_policies) >= _CACHE_BOUND:
             _policies.clear()
         _policies[text] = policy
     return policy
+
+
+def _backoff_row(backoff: Backoff) -> list[object]:
+    kind = next(name for name, made in _BACKOFFS.items() if made is type(backoff))
+    return [kind, *(getattr(backoff, name) for name in type(backoff).__slots__)]
 
 
 def plain_row(task: NewTask, state: str) -> tuple[object, ...]:

@@ -8,26 +8,25 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from angelica.domain.task import NewTask
+from angelica.storage.sqlite.submit import Parcel
 
 C = TypeVar("C")
 Answer = tuple[Any, Exception | None]
 
 
 class Call(Generic[C]):
-    """One awaited call: `work` is what the thread does. `tasks` stands for a plain submit, which can be merged.
+    """One awaited call: `work` is what the thread does, or a `parcel` is to be stored with those of other calls.
 
     `done` says that it was answered; the writer's guard covers it.
     """
 
-    __slots__ = ("done", "future", "loop", "tasks", "wall", "work")
+    __slots__ = ("done", "future", "loop", "parcel", "work")
 
-    def __init__(self, work: Callable[[C], Any] | None, tasks: Sequence[NewTask] = (), wall: int = 0) -> None:
+    def __init__(self, work: Callable[[C], Any] | None, parcel: Parcel | None = None) -> None:
         self.loop: AbstractEventLoop = asyncio.get_running_loop()
         self.future: Future[Any] = self.loop.create_future()
         self.work = work
-        self.tasks = tasks
-        self.wall = wall
+        self.parcel = parcel
         self.done = False
 
 

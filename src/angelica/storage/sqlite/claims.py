@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
@@ -11,121 +12,154 @@ from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim, Topic
-from angelica.storage.rows import claimed_of, error_text, task_of, to_json
+from angelica.storage.rows import claimed_of, error_text, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import Transaction
 
+Row = list[Any]
 Levels = dict[str, list[tuple[int, int]]]
 
 
 def claim_tasks(tx: Transaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
     hand = _Hand(tx, claim.worker, now)
-    if claim.wanted <= 0 or not any(room > 0 for _, room in claim.room):
+    queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
+    kinds = [(executor, room) for executor, room in claim.room if room > 0]
+    if claim.wanted <= 0 or not kinds or queues == []:
         return hand.claimed, hand.lapsed
-    named = claim.queues is not None
-    queues = list(dict.fromkeys(claim.queues)) if claim.queues is not None else tx.rows("ready_queues")
-    if not queues:
-        return hand.claimed, hand.lapsed
+    if queues is not None and len(queues) == len(kinds) == 1:
+        ((executor, room),) = kinds
+        if hand.start_lane(queues[0], executor, min(room, claim.wanted)):
+            return hand.finish()
+    seen = _look(tx, [executor for executor, _ in kinds], queues)
     wanted = claim.wanted
-    for executor, room in claim.room:
-        before = len(hand.claimed)
+    for executor, room in kinds:
         left = min(room, wanted)
-        while left > 0:
-            levels = _levels(tx, executor, queues)
-            names = rotate(queues if named else [queue for queue in queues if queue in levels], claim.turn)
+        levels = seen.get(executor, {})
+        while left > 0 and levels:
+            names = rotate(sorted(levels) if queues is None else queues, claim.turn)
             count, clean = _take(hand, names, executor, left, levels)
             left -= count
+            wanted -= count
             if clean:
                 break
-        wanted -= len(hand.claimed) - before
-    return hand.claimed, hand.lapsed
+            # What lapsed left room: look again, at rows that the ones in hand are out of.
+            hand.take()
+            levels = _look(tx, [executor], queues).get(executor, {})
+    return hand.finish()
 
 
-def _levels(tx: Transaction, executor: str, queues: Sequence[str]) -> Levels:
-    found: Levels = {}
-    for _, queue, priority, oldest in tx.rows("ready_levels", to_json([executor]), to_json(queues)):
-        found.setdefault(queue, []).append((priority, oldest))
+def _look(tx: Transaction, executors: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
+    """Return the levels (priority, oldest `run_at`) of each lane that has ready rows, by executor and queue."""
+    found: dict[str, Levels] = {}
+    for executor, queue, priority, oldest in tx.rows(
+        "ready_levels", to_json(executors), None if queues is None else to_json(queues)
+    ):
+        found.setdefault(executor, {}).setdefault(queue, []).append((priority, oldest))
     return found
 
 
 def _take(hand: _Hand, queues: Sequence[str], executor: str, wanted: int, levels: Levels) -> tuple[int, bool]:
-    """Take one share-out; return how many were claimed, and whether no room is left open by lapsed tasks."""
+    """Take one share-out; return how many were started, and whether no room is left open by lapsed tasks."""
     busy = [queue for queue in queues if queue in levels]
+    shares = dict.fromkeys(busy, wanted)
     if len(busy) > 1:
         counts = [hand.tx.value("count_ready", queue, executor, wanted) if queue in levels else 0 for queue in queues]
         shares = dict(zip(queues, share_out(wanted, counts), strict=True))
-    else:
-        shares = dict.fromkeys(busy, wanted)
-    taken = clean = 0
+    found = started = 0
     for queue in busy:
         left = shares[queue]
         for priority in rank_levels(levels[queue], now=hand.now):
-            if left <= 0:
+            if left <= 0 or hand.heavy:
                 break
             rows = hand.rows(queue, executor, priority, left)
             left -= len(rows)
-            taken += len(rows)
-            clean += hand.start(rows)
-    return clean, taken == clean
+            found += len(rows)
+            started += hand.start(rows)
+    return started, found == started or hand.heavy
 
 
 class _Hand:
-    """What one claim has in hand."""
+    """What one claim has in hand. Started rows are written by `take`: those of all lanes together.
 
-    __slots__ = ("claimed", "lapsed", "now", "tx", "worker")
+    `heavy` ends the claim early: the rows were too large for one value, and what comes after them has to wait.
+    """
+
+    __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "tx", "worker")
 
     def __init__(self, tx: Transaction, worker: str, now: Now) -> None:
         self.tx = tx
         self.worker = worker
         self.now = now
+        self.heavy = False
+        self.begun: list[Task] = []
         self.claimed: list[Task] = []
         self.lapsed: list[Task] = []
 
-    def rows(self, queue: str, executor: str, priority: int, limit: int) -> list[list[object]]:
+    def finish(self) -> tuple[list[Task], list[Task]]:
+        """Write what is in hand and return (claimed, lapsed)."""
+        self.take()
+        return self.claimed, self.lapsed
+
+    def take(self) -> None:
+        """Write the started rows."""
+        if self.begun:
+            self.tx.run("take", to_json([task.spec.id for task in self.begun]), self.worker)
+            for task in self.begun:
+                self.tx.count(task.spec.queue, "queued", -1)
+                self.tx.count(task.spec.queue, "running", 1)
+            self.claimed += self.begun
+            self.begun = []
+
+    def start_lane(self, queue: str, executor: str, wanted: int) -> bool:
+        """Start the rows of a lane in one look; False (and nothing done) if the look does not settle the claim."""
+        try:
+            text, more_levels = self.tx.first("ready_lane", queue, executor, wanted)
+        except apsw.TooBigError:
+            return False
+        rows = from_json(text)
+        if more_levels or any(row[14] is not None and self._reason(row) for row in rows):
+            return False
+        self.start(rows)
+        return True
+
+    def rows(self, queue: str, executor: str, priority: int, limit: int) -> list[Row]:
         """Return the first rows of a level."""
         try:
             return self.tx.rows("ready_rows", queue, executor, priority, limit)
         except apsw.TooBigError:
-            # A thousand payloads of the largest kind are more than one value may hold.
             if limit == 1:
                 raise
+            self.heavy = True
             return self.rows(queue, executor, priority, limit // 2)
 
-    def start(self, rows: Sequence[list[object]]) -> int:
+    def start(self, rows: Sequence[Row]) -> int:
         """Start the rows that still may, cancel those that may not; return how many were started."""
-        over: list[tuple[list[object], str]] = []
-        begun: list[Task] = []
+        over: list[tuple[Task, TaskError]] = []
+        before = len(self.begun)
         for row in rows:
-            if row[14] is not None:
-                reason = lapsed(task_of(row).spec, now=self.now)
-                if reason is not None:
-                    over.append((row, reason))
-                    continue
-            begun.append(claimed_of(row, self.worker))
-        if begun:
-            self.tx.run("take", to_json([task.spec.id for task in begun]), self.worker)
-            for task in begun:
-                self.tx.count(task.spec.queue, "queued", -1)
-                self.tx.count(task.spec.queue, "running", 1)
-            self.claimed += begun
+            reason = None if row[14] is None else self._reason(row)
+            if reason is None:
+                self.begun.append(claimed_of(row, self.worker))
+            else:
+                task = task_of(row)
+                over.append((task, TaskError(reason, attempt=task.attempt)))
         if over:
-            self._cancel(over)
-        return len(begun)
+            cancel_waiting(self.tx, over, now=self.now)
+            ids = [task.spec.id for task, _ in over]
+            views = dict(self.tx.rows("tasks_by_ids", to_json(ids)))
+            self.lapsed += [task_of(views[position]) for position in range(len(ids))]
+        return len(self.begun) - before
 
-    def _cancel(self, over: Sequence[tuple[list[object], str]]) -> None:
-        cancels = [(task_of(row), reason) for row, reason in over]
-        cancel_waiting(self.tx, [(task, reason) for task, reason in cancels], now=self.now)
-        ids = [task.spec.id for task, _ in cancels]
-        views = {row[0]: task_of(row[1]) for row in self.tx.rows("tasks_by_ids", to_json(ids))}
-        self.lapsed += [views[position] for position in range(len(ids))]
+    def _reason(self, row: Row) -> str | None:
+        """Why a row with rare parts may no longer start, if so."""
+        return lapsed(task_of(row).spec, now=self.now)
 
 
-def cancel_waiting(tx: Transaction, tasks: Sequence[tuple[Task, str]], *, now: Now) -> None:
+def cancel_waiting(tx: Transaction, tasks: Sequence[tuple[Task, TaskError]], *, now: Now) -> None:
     """End tasks that have not started as cancelled, each for its reason."""
     rows = []
-    for task, reason in tasks:
-        error = error_text(TaskError(reason, attempt=task.attempt))
-        rows.append((task.spec.id, error, now.wall, now.wall + task.spec.policy.retention))
+    for task, error in tasks:
+        rows.append((task.spec.id, error_text(error), now.wall, now.wall + task.spec.policy.retention))
         tx.count(task.spec.queue, task.state, -1)
         tx.count(task.spec.queue, "cancelled", 1)
     if rows:

@@ -101,7 +101,7 @@ def _judged(tx: Transaction, end: Completion, row: Sequence[Any]) -> tuple[objec
         result = None
         if cancel_requested == 1:
             state = State.CANCELLED
-            error = TaskError(cancel_reason or reasons.CANCELLED, attempt=end.attempt)
+            error = TaskError(reasons.CANCELLED, message=cancel_reason or "", attempt=end.attempt)
     over = state in TERMINAL
     tx.count(queue, "running", -1)
     tx.count(queue, state, 1)
@@ -130,4 +130,4 @@ def _store_follow_ups(tx: Transaction, tasks: Sequence[NewTask], now: Now) -> No
     if tx.careful or any(task.unique is not None for task in tasks):
         submit(tx, tasks, wall=now.wall)
     else:
-        insert(tx, [(task, now.wall) for task in tasks])
+        insert(tx, tasks, now.wall)

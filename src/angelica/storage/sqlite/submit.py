@@ -14,6 +14,8 @@ from angelica.storage.sqlite.transaction import Clash, Transaction
 
 _submitted: Final[Callable[..., Submitted]] = maker(Submitted)
 _enqueued: Final[Callable[..., Enqueued]] = maker(Enqueued)
+Piece = tuple[str, int]
+
 _REFUSALS: Final = frozenset({"id_conflict", "unique_conflict"})
 
 # One statement's text stays well below SQLite's bound of 10^9, and is not the size of the heap.
@@ -21,56 +23,82 @@ _MOST_ROWS: Final = 5_000
 _MOST_CHARACTERS: Final = 8_000_000
 
 
-def submit_merged(tx: Transaction, batches: Sequence[tuple[Sequence[NewTask], int]]) -> list[Enqueued]:
-    """Store the tasks of many calls, each with its moment, in one go; raises `Clash` if one of them stands already."""
-    insert(tx, [(task, wall) for tasks, wall in batches for task in tasks])
-    return [_enqueued(tuple([_submitted(task.id, "created") for task in tasks])) for tasks, _ in batches]
+class Parcel:
+    """The tasks of one call as rows ready to write, made by the caller while the writer writes others.
+
+    `plain` and `full` are pieces of JSON text without the outer brackets, each with its number of rows: those of many
+    calls make one text.
+    """
+
+    __slots__ = ("counts", "full", "labels", "plain", "tasks", "wall")
+
+    def __init__(self, tasks: Sequence[NewTask], wall: int) -> None:
+        self.tasks = tasks
+        self.wall = wall
+        self.counts: dict[tuple[str, str], int] = {}
+        self.plain: list[Piece] = []
+        self.full: list[Piece] = []
+        self.labels: list[tuple[str, str, str]] = []
+        self._pack()
+
+    def _pack(self) -> None:
+        wall, counts = self.wall, self.counts
+        plain: list[tuple[object, ...]] = []
+        full: list[tuple[object, ...]] = []
+        size = 0
+        for task in self.tasks:
+            state = "queued" if task.run_at <= wall else "scheduled"
+            key = (task.queue, state)
+            counts[key] = counts.get(key, 0) + 1
+            if is_plain(task):
+                plain.append(plain_row(task, state))
+            else:
+                full.append(full_row(task, state))
+                self.labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
+            size += len(task.payload)
+            if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
+                self._cut(plain, full)
+                size = 0
+        self._cut(plain, full)
+
+    def _cut(self, plain: list[tuple[object, ...]], full: list[tuple[object, ...]]) -> None:
+        for rows, pieces in ((plain, self.plain), (full, self.full)):
+            if rows:
+                pieces.append((to_json(rows)[1:-1], len(rows)))
+                rows.clear()
 
 
-def insert(tx: Transaction, tasks: Sequence[tuple[NewTask, int]]) -> None:
-    """Write tasks that are believed to be new, each with the moment that decides whether it is due."""
-    plain: list[tuple[object, ...]] = []
-    full: list[tuple[object, ...]] = []
-    labels: list[tuple[str, str, str]] = []
-    size = 0
-    ready = later = False
-    for task, wall in tasks:
-        if task.run_at <= wall:
-            state = "queued"
-            ready = True
-        else:
-            state = "scheduled"
-            later = True
-        tx.count(task.queue, state, 1)
-        if is_plain(task):
-            plain.append(plain_row(task, state))
-        else:
-            full.append(full_row(task, state))
-            labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
-        size += len(task.payload)
-        if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
-            _flush(tx, plain, full, labels)
-            size = 0
-    _flush(tx, plain, full, labels)
-    if ready:
-        tx.topics.add(Topic.READY)
-    if later:
-        tx.topics.add(Topic.DUE)
-
-
-def _flush(
-    tx: Transaction,
-    plain: list[tuple[object, ...]],
-    full: list[tuple[object, ...]],
-    labels: list[tuple[str, str, str]],
-) -> None:
-    for verb, rows in (("insert_plain", plain), ("insert_full", full)):
-        if rows and tx.run(verb, to_json(rows)) != len(rows):
-            raise Clash
-        rows.clear()
+def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> list[Enqueued]:
+    """Store the tasks of many calls in one go; raises `Clash` if one of them stands already."""
+    _write_pieces(tx, "insert_plain", [piece for parcel in parcels for piece in parcel.plain])
+    _write_pieces(tx, "insert_full", [piece for parcel in parcels for piece in parcel.full])
+    labels = [label for parcel in parcels for label in parcel.labels]
     if labels:
         tx.run("insert_labels", to_json(labels))
-        labels.clear()
+    for parcel in parcels:
+        for (queue, state), n in parcel.counts.items():
+            tx.count(queue, state, n)
+            tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
+    return [_enqueued(tuple([_submitted(task.id, "created") for task in parcel.tasks])) for parcel in parcels]
+
+
+def _write_pieces(tx: Transaction, verb: str, pieces: Sequence[Piece]) -> None:
+    texts: list[str] = []
+    rows = size = 0
+    last = len(pieces) - 1
+    for position, (text, count) in enumerate(pieces):
+        texts.append(text)
+        rows += count
+        size += len(text)
+        if position == last or size > _MOST_CHARACTERS:
+            if tx.run(verb, f"[{','.join(texts)}]") != rows:
+                raise Clash
+            texts, rows, size = [], 0, 0
+
+
+def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int) -> None:
+    """Write tasks that are known to be new."""
+    submit_merged(tx, [Parcel(tasks, wall)])
 
 
 def submit(
@@ -90,7 +118,7 @@ def submit(
             for item, task in zip(items, tasks, strict=True)
         ]
     else:
-        insert(tx, [(task, wall) for task in new])
+        insert(tx, new, wall)
     if request is not None and not any(item.status == "aborted" for item in items):
         answer_text = to_json([(item.task_id, item.status) for item in items])
         tx.run(

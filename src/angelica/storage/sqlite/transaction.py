@@ -35,6 +35,10 @@ class Statements:
         """Return the first column of the first row, None without one."""
         return self.query(self._verbs[verb], values)
 
+    def first(self, verb: str, *values: Value) -> tuple[Any, ...]:
+        """Return the first row of a statement that always gives one."""
+        return self._connection.execute(self._verbs[verb], values).fetchall()[0]
+
     def rows(self, verb: str, *values: Value) -> list[Any]:
         """Return the JSON array that a statement gives as one value."""
         text = self.query(self._verbs[verb], values)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from angelica.clock import DAY, Now
-from angelica.domain.task import TERMINAL
+from angelica.domain import reasons
+from angelica.domain.task import TERMINAL, TaskError
 from angelica.storage.protocol import CancelStatus, FunctionRow, Promoted, Topic
 from angelica.storage.rows import task_of, to_json
 from angelica.storage.sqlite.claims import cancel_waiting
@@ -44,7 +45,7 @@ def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -
                 running.append(task_id)
         else:
             statuses.append("cancelled")
-            waiting.append((task, reason))
+            waiting.append((task, TaskError(reasons.CANCELLED, message=reason, attempt=task.attempt)))
             ended.add(task_id)
     cancel_waiting(tx, waiting, now=now)
     if running:

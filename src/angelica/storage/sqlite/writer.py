@@ -18,7 +18,7 @@ from angelica.storage.protocol import Topic
 from angelica.storage.sqlite.calls import Answer, Call, deliver
 from angelica.storage.sqlite.connect import BROKEN, translate
 from angelica.storage.sqlite.lock import WriterLock
-from angelica.storage.sqlite.submit import submit, submit_merged
+from angelica.storage.sqlite.submit import Parcel, submit, submit_merged
 from angelica.storage.sqlite.transaction import Clash, Transaction
 
 _MOST_CALLS: Final = 4_000
@@ -71,7 +71,7 @@ class Writer:
 
     async def submit(self, tasks: Sequence[NewTask], wall: int) -> Any:
         """Store tasks as one part of whatever else gathered."""
-        return await self._put(Call(None, tasks, wall))
+        return await self._put(Call(None, Parcel(tasks, wall)))
 
     async def _put(self, call: WriteCall) -> Any:
         if self._refusal is not None:
@@ -104,7 +104,7 @@ class Writer:
         self._drop_connection()
 
     def _gather(self, first: WriteCall) -> tuple[list[WriteCall], bool]:
-        calls, tasks = [first], len(first.tasks)
+        calls, tasks = [first], _weight(first)
         get = self._calls.get_nowait
         with suppress(Empty):
             while len(calls) < _MOST_CALLS and tasks < _MOST_TASKS:
@@ -112,7 +112,7 @@ class Writer:
                 if call is None:
                     return calls, True
                 calls.append(call)
-                tasks += len(call.tasks)
+                tasks += _weight(call)
         return calls, False
 
     def _serve(self, calls: Sequence[WriteCall]) -> None:
@@ -237,10 +237,14 @@ class Writer:
             self._connection = None
 
 
+def _weight(call: WriteCall) -> int:
+    return 0 if call.parcel is None else len(call.parcel.tasks)
+
+
 def _together(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Answer]:
     """All calls in one go; a refusal of ours is raised before its call has written anything."""
-    submits = [call for call in calls if call.work is None]
-    stored = iter(submit_merged(transaction, [(call.tasks, call.wall) for call in submits]) if submits else ())
+    parcels = [call.parcel for call in calls if call.parcel is not None]
+    stored = iter(submit_merged(transaction, parcels) if parcels else ())
     answers: list[Answer] = []
     for call in calls:
         if call.work is None:
@@ -259,10 +263,7 @@ def _carefully(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Ans
     for call in calls:
         mark = transaction.savepoint()
         try:
-            if call.work is None:
-                value: Any = submit(transaction, call.tasks, wall=call.wall)
-            else:
-                value = call.work(transaction)
+            value = _one(transaction, call)
             transaction.keep()
             answers.append((value, None))
         except (*BROKEN, apsw.FullError, Clash):
@@ -271,3 +272,9 @@ def _carefully(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Ans
             transaction.undo(mark)
             answers.append((None, translate(error)))
     return answers
+
+
+def _one(transaction: Transaction, call: WriteCall) -> Any:
+    if call.parcel is not None:
+        return submit(transaction, call.parcel.tasks, wall=call.parcel.wall)
+    return None if call.work is None else call.work(transaction)

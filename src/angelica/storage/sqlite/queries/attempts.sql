@@ -1,25 +1,28 @@
 -- Claiming, ending and journalling attempts.
 
--- Which queues have something ready: one seek for each.
--- verb: ready_queues
-with recursive queue (name) as (
-    select min(queue) from tasks indexed by ready where state = 'queued' and held is null
-    union all
-    select (select min(tasks.queue) from tasks indexed by ready
-        where state = 'queued' and held is null and tasks.queue > queue.name)
-    from queue where queue.name is not null
-)
-select json_group_array(name) from queue where name is not null
-
--- Which levels of priority each (executor, queue) has, with the oldest run_at of each: one seek for each.
+-- Which levels of priority each (executor of ?1, queue of ?2 or any) has, with the oldest run_at of each: a loose walk
+-- over the index, one seek for each.
 -- verb: ready_levels
-with recursive level (executor, queue, priority) as (
-    select k.value, q.value, (
+with recursive
+walked (name) as (
+    select min(t.queue) from tasks t indexed by ready where t.state = 'queued' and t.held is null and ?2 is null
+    union all
+    select (select min(t.queue) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue > walked.name)
+    from walked where walked.name is not null
+),
+queue (name) as (
+    select value from jsonb_each(?2)
+    union all
+    select name from walked where name is not null
+),
+level (executor, queue, priority) as (
+    select k.value, queue.name, (
         select t.priority from tasks t indexed by ready
-        where t.state = 'queued' and t.held is null and t.queue = q.value and t.executor = k.value
+        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.value
         order by t.priority desc limit 1
     )
-    from json_each(?1) k cross join json_each(?2) q
+    from jsonb_each(?1) k cross join queue
     union all
     select level.executor, level.queue, (
         select t.priority from tasks t indexed by ready
@@ -50,17 +53,36 @@ select json_group_array(${task}) from (
     order by run_at, id limit ?4
 )
 
+-- The usual claim in one look: one lane, and only one level of priority in it. ?3 is the room; the second value says
+-- whether there is a lower level (then the rows are not used).
+-- verb: ready_lane
+with top (priority) as materialized (
+    select priority from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2
+    order by priority desc limit 1
+)
+select
+    (select json_group_array(${task}) from (
+        select * from tasks indexed by ready
+        where state = 'queued' and held is null and queue = ?1 and executor = ?2
+            and priority = (select priority from top)
+        order by run_at, id limit ?3
+    )),
+    exists (select 1 from tasks indexed by ready
+        where state = 'queued' and held is null and queue = ?1 and executor = ?2
+            and priority < (select priority from top))
+
 -- verb: take
 update tasks set
     state = 'running', attempt = attempt + 1, worker = ?2, started_at = null, revision = revision + 1
-where id in (select value from json_each(?1))
+where id in (select value from jsonb_each(?1))
 
 -- verb: end_succeeded
 update tasks set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce(e.value ->> 3, started_at),
     finished_at = e.value ->> 4, retain_until = e.value ->> 5, error = null,
     unique_key = case when unique_spec ->> 1 = 'live' then null else unique_key end, revision = revision + 1
-from json_each(?1) e
+from jsonb_each(?1) e
 where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and tasks.state = 'running'
 
 -- What stands behind the leases (id, attempt, expired_by) of completions; ?2 is the boot of the caller's clock.
@@ -69,7 +91,7 @@ select json_group_array(json_array(
     e.key, t.queue, t.cancel_requested, t.cancel_reason, t.worker, t.started_at,
     w.id is null or w.lease_until <= e.value ->> 2 or w.boot <> ?2
 ))
-from json_each(?1) e
+from jsonb_each(?1) e
 cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
 left join workers w on w.id = t.worker
 
@@ -85,28 +107,28 @@ update tasks set
     worker = case when e.value ->> 8 is null then null else worker end,
     unique_key = case when e.value ->> 8 is not null and unique_spec ->> 1 = 'live' then null else unique_key end,
     revision = revision + 1
-from json_each(?1) e where tasks.id = e.value ->> 0
+from jsonb_each(?1) e where tasks.id = e.value ->> 0
 
 -- verb: insert_attempts
 insert into attempts (task_id, attempt, outcome, worker, started_at, finished_at, error)
 select
     value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
-from json_each(?1) where true
+from jsonb_each(?1) where true
 on conflict do nothing
 
 -- verb: live_leases
 select json_group_array(e.key)
-from json_each(?1) e cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
+from jsonb_each(?1) e cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
 
 -- verb: insert_logs
 insert into logs (task_id, attempt, seq, at, stream, level, logger, message)
 select
     value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
-from json_each(?1) where true
+from jsonb_each(?1) where true
 on conflict do nothing
 
 -- verb: annotate
 update tasks set
     checkpoint = coalesce(e.value ->> 1, checkpoint), progress = coalesce(e.value ->> 2, progress),
     revision = revision + (e.value ->> 3)
-from json_each(?1) e where tasks.id = e.value ->> 0
+from jsonb_each(?1) e where tasks.id = e.value ->> 0

@@ -38,12 +38,9 @@ from angelica.storage.protocol import (
 )
 
 _exchanged: Final = maker(Exchanged)
-_TOPICS: Final = (
-    (RANG_READY, Topic.READY),
-    (RANG_ENDED, Topic.ENDED),
-    (RANG_DUE, Topic.DUE),
-    (RANG_CONTROL, Topic.CONTROL),
-)
+_BITS: Final = {RANG_READY: Topic.READY, RANG_ENDED: Topic.ENDED, RANG_DUE: Topic.DUE, RANG_CONTROL: Topic.CONTROL}
+# What to ring for each sum of bits, looked up once a call.
+_TOPICS: Final = [tuple(topic for bit, topic in _BITS.items() if rang & bit) for rang in range(2 * max(_BITS))]
 
 
 class MemoryStorage:
@@ -287,9 +284,8 @@ class MemoryStorage:
         if table.rang:
             with self._lock:
                 rang, table.rang = table.rang, 0
-            for bit, topic in _TOPICS:
-                if rang & bit:
-                    self._bells.ring(topic)
+            for topic in _TOPICS[rang]:
+                self._bells.ring(topic)
 
 
 def _end(table: Table, end: Completion, now: Now) -> bool:

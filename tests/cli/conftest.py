@@ -63,6 +63,7 @@ def run(tmp_path: Path) -> Callable[..., Done]:
             capture_output=True,
             text=True,
             timeout=60,
+            check=False,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from angelica import __version__
 
-Run = Callable[..., object]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused
 
 
 @pytest.mark.parametrize("words", [["version"], ["--version"], ["version", "-q"]])
@@ -47,11 +45,11 @@ def test_help_lists_all_commands(run) -> None:
         (["enqueue", "nosuch"], 2, "no function is called 'nosuch'"),
         (["enqueue", "angelica.hello", "whom=x"], 2, "whom"),
         (["dev", "app.py"], 2, "is a file"),
-        (["dev", "--host", "0.0.0.0"], 2, "asks for no token"),
+        (["dev", "--host", EVERYWHERE], 2, "asks for no token"),
         (["dev", "--url", "memory:"], 2, "lives in one process"),
         (["worker", "nosuch:engine"], 2, "there is no module 'nosuch'"),
-        (["serve", "--host", "0.0.0.0"], 4, "speaks plain HTTP"),
-        (["serve", "--host", "0.0.0.0", "--insecure"], 4, "there is no token yet"),
+        (["serve", "--host", EVERYWHERE], 4, "speaks plain HTTP"),
+        (["serve", "--host", EVERYWHERE, "--insecure"], 4, "there is no token yet"),
         (["db", "backup", "copy.db"], 3, "there is no store"),
         (["db", "restore", "nosuch.db", "--yes"], 3, "there is no file"),
     ],
@@ -131,11 +129,11 @@ def test_db_life(run, tmp_path: Path) -> None:
 def test_doctor_is_red_for_a_store_that_others_may_read(run, tmp_path: Path) -> None:
     assert run("db", "migrate").code == 0
     assert run("doctor").code == 0
-    os.chmod(tmp_path / "angelica.db", 0o644)
+    (tmp_path / "angelica.db").chmod(0o644)
     done = run("doctor", "-o", "json")
     assert done.code == 1
     red = [row for row in json.loads(done.out) if row["state"] == "red"]
-    assert [row["check"] for row in red][0] == "store file"
+    assert red[0]["check"] == "store file"
     assert "chmod 600" in red[0]["fix"]
 
 
@@ -146,11 +144,11 @@ def test_arguments_are_json_where_they_are_json(run) -> None:
     assert task["labels"] == {"env": "prod"}
     assert run("tasks", "list", "-l", "env=test", "-o", "ids").out == ""
     assert run("tasks", "list", "-s", "scheduled", "-o", "ids").out.split() == [task_id]
-    assert "until" in run("tasks", "why", task_id).out or run("tasks", "why", task_id).out
+    assert run("tasks", "why", task_id).out.strip()
     assert run("tasks", "wait", task_id, "-t", "0.1s").code == 75
     assert run("tasks", "retry", task_id).code == 5
     assert run("tasks", "cancel", task_id).code == 0
-    assert run("tasks", "cancel", task_id).code in (0, 5)
+    assert run("tasks", "cancel", task_id).code == 5
     assert run("tasks", "wait", task_id).code == 1
     assert run("tasks", "show", "nosuch").code == 3
     assert run("tasks", "logs", "nosuch").code == 3

@@ -7,25 +7,17 @@ import os
 import signal
 import socket
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.cli.conftest import APP, serving
 
 
-def post(url: str, body: dict[str, object], **headers: str) -> tuple[int, dict[str, object]]:
-    request = urllib.request.Request(
-        url, json.dumps(body).encode(), {"content-type": "application/json", **headers}, method="POST"
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
+def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+    answer = httpx2.post(url, json=body, timeout=10)
+    return answer.status_code, answer.json()
 
 
 @pytest.mark.slow
@@ -64,13 +56,11 @@ def test_a_killed_worker_comes_back_and_its_task_runs_again(run, tmp_path: Path)
     with serving(tmp_path, "dev", "app:engine") as server:
         began = time.monotonic()
         _, task = post(server.url + "/tasks", {"name": "app.die_once", "args": [str(tmp_path / "marker")]})
-        with urllib.request.urlopen(f"{server.url}/tasks/{task['task_id']}?wait=20") as answer:
-            ended = json.load(answer)
+        ended = httpx2.get(f"{server.url}/tasks/{task['task_id']}?wait=20", timeout=30).json()
         took = time.monotonic() - began
         assert ended["status"] == "SUCCEEDED"
         assert ended["attempt"] == 2
-        with urllib.request.urlopen(f"{server.url}/tasks/{task['task_id']}/attempts") as answer:
-            first = json.load(answer)["items"][0]
+        first = httpx2.get(f"{server.url}/tasks/{task['task_id']}/attempts").json()["items"][0]
         assert first["outcome"] == "crashed"
         assert "was killed by SIGKILL" in first["error"]["message"]
         assert took < 5.0  # well below the lease; 1.1 s where nothing else runs

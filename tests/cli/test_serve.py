@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tests.cli.conftest import serving
 
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused, or asks for a token
+
 
 def status_of(url: str, token: str | None = None) -> int:
-    request = urllib.request.Request(url, headers={} if token is None else {"authorization": f"Bearer {token}"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
+    return httpx2.get(url, headers={} if token is None else {"authorization": f"Bearer {token}"}).status_code
 
 
 @pytest.mark.slow
@@ -48,8 +43,8 @@ def test_the_token_is_shown_once_and_stored_as_a_hash(run, tmp_path: Path) -> No
 @pytest.mark.slow
 def test_a_chosen_token_opens_other_addresses(tmp_path: Path) -> None:
     token = "x" * 40
-    with serving(tmp_path, "serve", "--host", "0.0.0.0", "--insecure", ANGELICA_TOKEN=token) as server:
-        url = server.url.replace("0.0.0.0", "127.0.0.1")
+    with serving(tmp_path, "serve", "--host", EVERYWHERE, "--insecure", ANGELICA_TOKEN=token) as server:
+        url = server.url.replace(EVERYWHERE, "127.0.0.1")
         assert token not in server.out
         assert status_of(url + "/tasks") == 401
         assert status_of(url + "/tasks", token) == 200

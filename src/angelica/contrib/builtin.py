@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol
 
 from angelica.errors import Fail
+from angelica.http.addresses import public_address
 
 log: Final = logging.getLogger("angelica.builtin")
 
@@ -30,7 +31,7 @@ def register(engine: Registers, *, dev: bool = False) -> None:
     functions: list[tuple[str, Callable[..., Any], dict[str, Any]]] = [
         ("angelica.hello", hello, {}),
         ("angelica.sleep", sleep, {"timeout": "1d"}),
-        ("angelica.http", http, {"timeout": "1m"}),
+        ("angelica.http", http if dev else public_http, {"timeout": "1m"}),
     ]
     if dev:
         functions.append(("angelica.fail", fail, {}))
@@ -54,22 +55,60 @@ async def sleep(seconds: float = 1.0) -> float:
     return seconds
 
 
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
 async def http(
     url: str,
-    method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "GET",
+    method: Method = "GET",
     headers: dict[str, str] | None = None,
     body: str | None = None,
     timeout: float = 30.0,
 ) -> dict[str, Any]:
     """Call `url` and return `status`, `headers` and `body` (its first 16 KiB); 5xx and 429 are tried again.
 
-    Redirects are not followed and proxies of the environment are not used.
+    Redirects are not followed and proxies of the environment are not used. Under `angelica serve` only public
+    addresses are called.
     """
+    return await _call(url, method, headers or {}, body, timeout, public=False)
+
+
+async def public_http(
+    url: str,
+    method: Method = "GET",
+    headers: dict[str, str] | None = None,
+    body: str | None = None,
+    timeout: float = 30.0,
+) -> dict[str, Any]:
+    """Call `url`, on the public Internet only, and return `status`, `headers` and `body` (its first 16 KiB).
+
+    5xx and 429 are tried again. Redirects are not followed and proxies of the environment are not used.
+    """
+    return await _call(url, method, headers or {}, body, timeout, public=True)
+
+
+async def _call(
+    url: str, method: str, headers: dict[str, str], body: str | None, timeout: float, *, public: bool
+) -> dict[str, Any]:
     import httpx2
 
+    target = httpx2.URL(url)
+    if target.scheme not in ("http", "https") or not target.host:
+        raise Fail("url must begin with http:// or https://")
+    headers = {name: value for name, value in headers.items() if name.lower() != "host"}
+    extensions: dict[str, Any] = {}
+    if public:
+        try:
+            address = await public_address(target.host, target.port or (443 if target.scheme == "https" else 80))
+        except PermissionError as error:
+            raise Fail(str(error)) from None
+        headers["host"] = target.netloc.decode("ascii")
+        extensions["sni_hostname"] = target.host
+        target = target.copy_with(host=address)
     async with httpx2.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
         content = None if body is None else body.encode()
-        async with client.stream(method, url, headers=headers, content=content) as answer:
+        stream = client.stream(method, target, headers=headers, content=content, extensions=extensions)
+        async with stream as answer:
             log.info("%s %s: %d", method, url, answer.status_code)
             text = await _first(answer)
             if answer.status_code >= 500 or answer.status_code == 429:  # noqa: PLR2004 - HTTP

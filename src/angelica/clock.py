@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 MILLISECOND: Final = 1_000
 SECOND: Final = 1_000_000
@@ -21,8 +20,7 @@ DAY: Final = 24 * HOUR
 _TICK_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """One moment, as three readings.
 
     `wall` is microseconds since the Unix epoch (UTC) and decides `run_at`; `tick` is microseconds of a clock that

@@ -157,7 +157,7 @@ class Engine:
             settings=self.settings,
             chance=self._chance.random,
             bits=self._chance.getrandbits,
-            emit=self._emit,
+            emit=self._hub.emit,
             lane=self.lane,
             state=lambda: self.state,
         )

@@ -16,14 +16,13 @@ def maker(cls: type[T]) -> Callable[..., T]:
     layout and then hands it over to `cls`: what leaves is the same frozen value. Takes the same arguments;
     `__post_init__` is not supported.
     """
-    draft = make_dataclass(f"{cls.__name__}Draft", [_column(f) for f in fields(cast("Any", cls))], slots=True)
 
-    def make(*args: object, **kwargs: object) -> T:
-        made: Any = draft(*args, **kwargs)
+    def hand_over(made: Any) -> None:
         made.__class__ = cls
-        return cast("T", made)
 
-    return make
+    columns = [_column(f) for f in fields(cast("Any", cls))]
+    draft = make_dataclass(f"{cls.__name__}Draft", columns, slots=True, namespace={"__post_init__": hand_over})
+    return cast("Callable[..., T]", draft)
 
 
 def _column(of: Field[Any]) -> tuple[str, object] | tuple[str, object, Field[Any]]:

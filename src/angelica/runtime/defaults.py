@@ -46,7 +46,7 @@ class Defaults:
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        return self.durable and self.id_strategy == "uuid7" and not (self.labels or self.unique or self.expires)
+        return self.id_strategy == "uuid7" and not (self.labels or self.unique or self.expires)
 
 
 def defaults_to_text(defaults: Defaults) -> str:

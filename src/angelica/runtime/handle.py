@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from angelica import strict_json
@@ -42,7 +42,7 @@ class TaskHandle(Generic[R]):
     waits as long as it takes.
     """
 
-    __slots__ = ("_call", "_clock", "_service", "_task", "created", "durable")
+    __slots__ = ("_call", "_service", "_task", "created", "durable")
 
     def __init__(
         self,
@@ -52,14 +52,12 @@ class TaskHandle(Generic[R]):
         *,
         created: bool = True,
         durable: bool = True,
-        clock: Callable[[], int] = tick_micros,
     ) -> None:
         self.created = created
         self.durable = durable
         self._task = task
         self._service = service
         self._call = call
-        self._clock = clock
 
     @property
     def id(self) -> str:
@@ -97,9 +95,9 @@ class TaskHandle(Generic[R]):
 
     async def await_(self, timeout: float | None = None) -> TaskHandle[R]:
         """Wait until the task has ended; raises `WaitTimeout`."""
-        ends_at = None if timeout is None else self._clock() + int(timeout * SECOND)
+        ends_at = None if timeout is None else tick_micros() + int(timeout * SECOND)
         while not self._task.is_terminal:
-            left = FOREVER if ends_at is None else (ends_at - self._clock()) / SECOND
+            left = FOREVER if ends_at is None else (ends_at - tick_micros()) / SECOND
             if left <= 0:
                 raise WaitTimeout(f"task {self.id} has not ended within {timeout} s; it is {self._task.state}")
             self._task = await self._service.wait(self.id, left)

@@ -71,6 +71,12 @@ class Hooks:
 
         return register
 
+    @property
+    def concern_submits(self) -> bool:
+        """Whether any hook looks at submits."""
+        hooks = self._hooks
+        return bool(hooks["before_submit"] or hooks["after_submit"])
+
     def wants(self, name: HookName) -> bool:
         """Whether any hook of that name is registered; the hot path asks this and nothing else."""
         return bool(self._hooks[name])

@@ -117,13 +117,7 @@ class Service:
         self, function: Function[..., Any], calls: Sequence[Call], options: Options
     ) -> tuple[Accepted, ...]:
         """Submit many calls of one function in one transaction; raises why the first was refused, and stores none."""
-        headers = options.headers or {}
-        asked = [Asked(function, args, kwargs, options, headers=headers) for args, kwargs in calls]
-        replies = await self._intake.take(asked, atomic=True, parent=current_parent())
-        accepted = tuple(each for each in replies.items if isinstance(each, Accepted))
-        if len(accepted) < len(replies.items):
-            raise _first_refusal(replies)
-        return accepted
+        return tuple(await self._intake.take_many(function, calls, options))
 
     async def get(self, task_id: str) -> Task:
         """Return a task, from memory or the store; raises `NotFound`."""
@@ -281,11 +275,6 @@ class Service:
 
 def _not_found(task_id: str) -> NotFound:
     return NotFound(f"there is no task {task_id[:200]!r}")
-
-
-def _first_refusal(replies: Replies) -> Exception:
-    from_item = [each for each in replies.items if isinstance(each, Exception)]
-    return next((each for each in from_item if not isinstance(each, Aborted)), from_item[0])
 
 
 def _check_reason(reason: str) -> None:

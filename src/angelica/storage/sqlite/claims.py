@@ -113,13 +113,17 @@ class _Hand:
     def start_lane(self, queue: str, executor: str, wanted: int) -> bool:
         """Start the rows of a lane in one look; False (and nothing done) if the look does not settle the claim."""
         try:
-            text, more_levels = self.tx.first("ready_lane", queue, executor, wanted)
+            text, places, more_levels = self.tx.first("ready_lane", queue, executor, wanted)
         except apsw.TooBigError:
             return False
         rows = from_json(text)
         if more_levels or any(row[14] is not None and self._reason(row) for row in rows):
             return False
-        self.start(rows)
+        if rows:
+            self.tx.run("take_places", places, self.worker)
+            self.claimed = [claimed_of(row, self.worker) for row in rows]
+            self.tx.count(queue, "queued", -len(rows))
+            self.tx.count(queue, "running", len(rows))
         return True
 
     def rows(self, queue: str, executor: str, priority: int, limit: int) -> list[Row]:

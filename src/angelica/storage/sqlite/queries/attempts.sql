@@ -53,29 +53,35 @@ select json_group_array(${task}) from (
     order by run_at, id limit ?4
 )
 
--- The usual claim in one look: one lane, and only one level of priority in it. ?3 is the room; the second value says
--- whether there is a lower level (then the rows are not used).
+-- The usual claim in one look: one lane, and only one level of priority in it. ?3 is the room; gives the rows, their
+-- rowids, and whether there is a lower level (then the rows are not used).
 -- verb: ready_lane
 with top (priority) as materialized (
     select priority from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2
     order by priority desc limit 1
 )
-select
-    (select json_group_array(${task}) from (
-        select * from tasks indexed by ready
-        where state = 'queued' and held is null and queue = ?1 and executor = ?2
-            and priority = (select priority from top)
-        order by run_at, id limit ?3
-    )),
-    exists (select 1 from tasks indexed by ready
-        where state = 'queued' and held is null and queue = ?1 and executor = ?2
-            and priority < (select priority from top))
+select json_group_array(${task}), json_group_array(place), exists (
+    select 1 from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2
+        and priority < (select priority from top)
+)
+from (
+    select rowid as place, * from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2
+        and priority = (select priority from top)
+    order by run_at, id limit ?3
+)
 
 -- verb: take
 update tasks set
     state = 'running', attempt = attempt + 1, worker = ?2, started_at = null, revision = revision + 1
 where id in (select value from jsonb_each(?1))
+
+-- verb: take_places
+update tasks set
+    state = 'running', attempt = attempt + 1, worker = ?2, started_at = null, revision = revision + 1
+where rowid in (select value from jsonb_each(?1))
 
 -- verb: end_succeeded
 update tasks set

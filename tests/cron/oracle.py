@@ -93,10 +93,13 @@ def is_weekday(item, day):
 def fires(rule: Rule, zone: ZoneInfo, start: datetime, end: datetime) -> list[int]:
     """Return the fires in [start, end), in seconds since the epoch."""
     found = set()
-    hour = start.astimezone(zone).replace(tzinfo=None, minute=0, second=0, microsecond=0) - 4 * HOUR
-    last = end.astimezone(zone).replace(tzinfo=None) + 4 * HOUR
-    while hour <= last:
-        if hour.hour in rule.hours and rule.on(hour.date()):
+    around = [at.astimezone(zone).utcoffset() for at in (start - 4 * HOUR, start, end, end + 4 * HOUR)]
+    # A local time, missing or not, belongs to an instant between itself less the greatest and less the least offset.
+    hour = (start.replace(tzinfo=None) + min(around)).replace(minute=0, second=0, microsecond=0)
+    last = end.replace(tzinfo=None) + max(around)
+    on = cache(rule.on)
+    while hour < last:
+        if hour.hour in rule.hours and on(hour.date()):
             for minute in rule.minutes:
                 for second in rule.seconds:
                     found.update(instants(hour.replace(minute=minute, second=second), zone, fixed=rule.fixed))

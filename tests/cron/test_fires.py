@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from angelica.clock import HOUR, SECOND
 from angelica.domain.cron.evaluate import fires_between, first_fire, next_after, previous_before, upcoming
 from angelica.domain.cron.parse import parse
-from angelica.domain.cron.zones import EPOCH, HORIZON, find_zone
+from angelica.domain.cron.zones import EPOCH, HORIZON, Zone, find_zone
 from angelica.errors import InvalidValue
 from tests.cron.oracle import distinct_zones
 
@@ -197,6 +198,37 @@ def check_dates(trigger, tz, change, shift):
     for day in moved:
         assert shift > 0
         assert days.count(day + timedelta(days=1)) == 2
+
+
+class BackAtNewYear(tzinfo):
+    """UTC+1 until 2025-12-31 23:30 UTC, then UTC: local time repeats right over the new year of the world's clock."""
+
+    change = datetime(2025, 12, 31, 23, 30)  # noqa: DTZ001 - in UTC, as `fromutc` gets it
+
+    def utcoffset(self, dt):
+        naive = dt.replace(tzinfo=None, fold=0)
+        early = naive < self.change or (naive < self.change + timedelta(hours=1) and not dt.fold)
+        return timedelta(hours=1 if early else 0)
+
+    def fromutc(self, dt):
+        early = dt.replace(tzinfo=None) < self.change
+        repeated = not early and dt.replace(tzinfo=None) < self.change + timedelta(hours=1)
+        return (dt + timedelta(hours=1 if early else 0)).replace(fold=1 if repeated else 0)
+
+    def dst(self, dt):
+        return None
+
+
+def test_local_time_that_repeats_over_the_new_year():
+    zone = Zone("Test/NewYear", BackAtNewYear())
+    fixed = replace(parse("45 23 * * *"), zone=zone)
+    early = replace(parse("15 0 * * *"), zone=zone)
+    wild = replace(parse("*/15 23 * * *"), zone=zone)
+    start = micros("2025-12-31T20:00Z")
+    assert upcoming(fixed, start, 2) == [micros("2025-12-31T22:45Z"), micros("2026-01-01T23:45Z")]
+    assert upcoming(early, start, 2) == [micros("2025-12-31T23:15Z"), micros("2026-01-02T00:15Z")]
+    assert previous_before(early, micros("2026-01-01T12:00Z")) == micros("2025-12-31T23:15Z")
+    assert upcoming(wild, micros("2025-12-31T22:45Z"), 2) == [micros("2025-12-31T23:30Z"), micros("2025-12-31T23:45Z")]
 
 
 @given(st.sampled_from(["*/5 * * * *", "* * * * *", "*/20 * * * * *"]), st.integers(0, 4 * 10**9), st.data())

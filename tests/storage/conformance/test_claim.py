@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from angelica.clock import MINUTE, SECOND
-from angelica.domain.outcome import Released
-from angelica.domain.task import State
+from angelica.domain.outcome import Failed, Released
+from angelica.domain.task import State, TaskError
+from angelica.storage.protocol import Claim
 from tests.storage.world import START, World, ids, new
 
 
@@ -27,6 +28,14 @@ def test_an_attempt_number_never_repeats(world: World) -> None:
         (task,) = world.claim()
         assert task.attempt == attempt
         world.end(task, Released())
+
+
+def test_a_new_attempt_has_not_begun(world: World) -> None:
+    world.end(world.start("a"), Failed(TaskError("exception"), retry_after=0), started_at=START)
+    assert world.get("a").started_at == START
+    (task,) = world.claim()
+    assert (task.attempt, task.started_at) == (2, None)
+    assert world.get("a") == task
 
 
 def test_the_order_is_priority_then_run_at_then_id(world: World) -> None:
@@ -127,8 +136,6 @@ def test_a_scheduled_task_is_not_claimed(world: World) -> None:
 def test_exchange_ends_before_it_claims(world: World) -> None:
     task = world.start("a")
     world.submit(new("b"))
-    from angelica.storage.protocol import Claim
-
     reply = world.exchange([world.completion(task, Released())], Claim("w1", 9, (("async", 9),)))
     assert reply.accepted == (True,)
     assert ids(reply.claimed) == ["a", "b"]

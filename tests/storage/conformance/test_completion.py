@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from angelica.clock import SECOND
@@ -152,8 +154,6 @@ def test_stale_and_fresh_in_one_batch_are_told_apart(world: World) -> None:
 
 
 def test_follow_ups_are_stored_with_an_accepted_completion_only(world: World) -> None:
-    from dataclasses import replace
-
     task = world.start("a")
     end = replace(world.completion(task), then=(new("x"), new("y", run_at=START + 1)))
     assert world.exchange([end]).accepted == (True,)
@@ -164,8 +164,6 @@ def test_follow_ups_are_stored_with_an_accepted_completion_only(world: World) ->
 
 
 def test_a_follow_up_that_collides_does_not_undo_the_end(world: World) -> None:
-    from dataclasses import replace
-
     world.submit(new("x", "g", queue="other", unique=Unique("k")))
     task = world.start_in("a", "default")
     end = replace(world.completion(task), then=(new("x"), new("y", "g", unique=Unique("k", on_conflict="reject"))))

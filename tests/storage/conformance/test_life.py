@@ -37,7 +37,7 @@ def test_close_lets_waiters_go(world: World) -> None:
         waiting = asyncio.ensure_future(world.storage.wait(Topic.READY, world.storage.mark(Topic.READY), 30.0))
         await asyncio.sleep(0)
         await world.storage.close()
-        await waiting
+        await asyncio.wait_for(waiting, 5.0)
 
     world.run(scene())
 

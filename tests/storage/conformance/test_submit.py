@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from angelica.clock import SECOND
 from angelica.domain.retry import Fixed, Linear
 from angelica.domain.task import Extras, Policy, State, Unique
@@ -46,7 +48,8 @@ def test_every_part_of_a_task_comes_back_as_it_was_given(world: World) -> None:
         schedule_id="s",
     )
     plain = new("plain", policy=Policy(backoff=Fixed(2.0)))
-    world.submit(full := _with(task, extras), plain)
+    full = replace(task, extras=extras)
+    world.submit(full, plain)
     assert world.get("full").spec == full
     assert world.get("plain").spec == plain
 
@@ -120,9 +123,3 @@ def test_an_atomic_batch_with_a_refusal_leaves_nothing(world: World) -> None:
     # The unique key of the task that was not written is free.
     assert statuses(world, new("d", unique=Unique("k"))) == ["created"]
     assert [task.id for task in world.claim()] == ["a", "d"]
-
-
-def _with(task, extras):
-    from dataclasses import replace
-
-    return replace(task, extras=extras)

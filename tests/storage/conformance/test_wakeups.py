@@ -78,7 +78,7 @@ def test_a_lapse_rings(world: World) -> None:
 def test_a_ring_that_came_before_the_wait_is_not_missed(world: World) -> None:
     mark = world.storage.mark(Topic.READY)
     world.submit(new("a"))
-    assert world.run(world.storage.wait(Topic.READY, mark, 30.0)) > mark
+    assert world.run(asyncio.wait_for(world.storage.wait(Topic.READY, mark, 30.0), 5.0)) > mark
 
 
 def test_a_wait_ends_at_its_time_out(world: World) -> None:
@@ -92,7 +92,7 @@ def test_one_write_wakes_all_who_wait(world: World) -> None:
         waiting = [asyncio.ensure_future(world.storage.wait(Topic.READY, mark, 30.0)) for _ in range(3)]
         await asyncio.sleep(0)
         await world.storage.enqueue_many([new("a")], now=world.now)
-        return [count - mark for count in await asyncio.gather(*waiting)]
+        return [count - mark for count in await asyncio.wait_for(asyncio.gather(*waiting), 5.0)]
 
     assert all(count > 0 for count in world.run(scene()))
 
@@ -107,7 +107,7 @@ def test_a_wait_that_is_given_up_disturbs_nobody(world: World) -> None:
         with pytest.raises(asyncio.CancelledError):
             await quitter
         await world.storage.enqueue_many([new("a")], now=world.now)
-        assert await stayer > mark
+        assert await asyncio.wait_for(stayer, 5.0) > mark
 
     world.run(scene())
 
@@ -121,7 +121,7 @@ def test_a_write_on_another_threads_loop_wakes_a_waiter_here(world: World) -> No
         await asyncio.sleep(0)
         thread = threading.Thread(target=lambda: asyncio.run(world.storage.enqueue_many([new("a")], now=now)))
         thread.start()
-        count = await waiting
+        count = await asyncio.wait_for(waiting, 5.0)
         thread.join()
         return count
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping
@@ -54,6 +55,7 @@ class Child:
         self.files: tuple[str, ...] = ()
         self.stopping = False
         self._channel = channel
+        self._handle = _open_handle(process.pid)
 
     @classmethod
     async def spawn(cls, spec: ChildSpec) -> Child:
@@ -86,6 +88,7 @@ class Child:
         finally:
             reading.cancel()
             self._channel.close()
+            self._close_handle()
 
     async def _read(self, on_ready: Callable[[Child], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -121,11 +124,33 @@ class Child:
     def terminate(self) -> None:
         """Ask it to stop; asked again, it hastens."""
         self.stopping = True
-        with suppress(ProcessLookupError):
-            self.process.terminate()
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it now."""
         self.stopping = True
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not `process.send_signal`: it polls first, and may reap the child before asyncio's watcher, which then
+        # cannot tell how it ended. And not its pid where there is a descriptor: a pid may have a new owner by now.
+        if self._handle is None and self.process.returncode is not None:
+            return
         with suppress(ProcessLookupError):
-            self.process.kill()
+            if self._handle is not None:
+                signal.pidfd_send_signal(self._handle, number)
+            else:
+                os.kill(self.pid, number)
+
+    def _close_handle(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+
+def _open_handle(pid: int) -> int | None:
+    """Return a descriptor of the process, None where the system has none."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

@@ -134,17 +134,18 @@ class Supervisor:
         """Run one child again and again until the supervisor stops."""
         tries = 0
         while not self._stopping.is_set():
+            # Cleared before the code is read: a change after this moment cuts the next pause short.
+            self._wake[spec.name].clear()
             child = await Child.spawn(spec)
             self._children[spec.name] = child
             if self._stopping.is_set():
                 child.terminate()
             code = await child.listen(self._on_ready)
             del self._children[spec.name]
-            asked = child.stopping and code >= 0
-            if spec.kind == "worker" and child.ready and (code != 0 or not asked):
+            if spec.kind == "worker" and child.ready and (code != 0 or not child.stopping):
                 self._settling = [task for task in self._settling if not task.done()]
                 self._settling.append(asyncio.create_task(self._hand_back(child, code)))
-            if asked or self._stopping.is_set():
+            if child.stopping or self._stopping.is_set():  # a TERM may come before the child listens: any code will do
                 tries = 0
                 continue
             if child.ready and tick_micros() - child.born > STEADY:
@@ -193,7 +194,6 @@ class Supervisor:
     async def _pause(self, spec: ChildSpec, seconds: float) -> None:
         """Wait before a restart, shorter if the code changed or all is stopping."""
         event = self._wake[spec.name]
-        event.clear()
         waits = [asyncio.create_task(event.wait()), asyncio.create_task(self._stopping.wait())]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

@@ -1,7 +1,8 @@
 """The same generated history on memory and on each other adapter: every reply and all that is stored is the same.
 
 The normal run plays the same histories each time and reports one that fails as it is. `HYPOTHESIS_PROFILE=deep` plays
-many more and longer ones, other ones each time, and cuts one that fails down to the few steps that matter.
+many more and longer ones (`ANGELICA_TEST_HISTORIES` of them), other ones each time, and cuts one that fails down to the
+few steps that matter.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.storage.adapters import ADAPTERS
 from tests.storage.histories import Op, Player, histories
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
-HISTORIES = 3_000 if DEEP else 80
+HISTORIES = int(os.environ.get("ANGELICA_TEST_HISTORIES", "3000")) if DEEP else 80
 LENGTH = 60 if DEEP else 24
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 from angelica.clock import Clock
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Storage
+from angelica.storage.sqlite.adapter import SqliteStorage
 
 Factory = Callable[[Path, Clock], Storage]
 
@@ -18,11 +18,7 @@ def memory(directory: Path, clock: Clock) -> Storage:
 
 
 def sqlite(directory: Path, clock: Clock) -> Storage:
-    from angelica.storage.sqlite.adapter import SqliteStorage
-
     return SqliteStorage(directory / "angelica.db", clock)
 
 
-ADAPTERS: dict[str, Factory] = {"memory": memory}
-if importlib.util.find_spec("angelica.storage.sqlite.adapter"):
-    ADAPTERS["sqlite"] = sqlite
+ADAPTERS: dict[str, Factory] = {"memory": memory, "sqlite": sqlite}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from angelica.clock import SECOND, Now
 from angelica.domain import reasons
-from angelica.domain.lifecycle import complete, first_state, lapsed, retryable
+from angelica.domain.lifecycle import complete, first_state, lapsed
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Released, Snoozed, Succeeded
 from angelica.domain.retry import Exponential, Fixed, Linear, delay
 from angelica.domain.task import TERMINAL, NewTask, Policy, State, Task, TaskError
@@ -95,7 +95,7 @@ def test_a_failure_spends_a_retry_and_ends_when_none_is_left(task, now, chance, 
     assume(not task.cancel_requested and task.spec.deadline is None)
     end = complete(task, Failed(error), now=now, chance=chance)
     assert (end.failures, end.crashes, end.error) == (task.failures + 1, task.crashes, error)
-    again = task.failures < task.policy.retries and retryable(task, error)
+    again = task.failures < task.policy.retries
     assert (end.state in TERMINAL) == (not again)
     if again:
         wait = delay(task.policy.backoff, task.failures, chance=chance)
@@ -169,17 +169,3 @@ def test_a_task_lapses_at_its_moment(spec, now) -> None:
 @given(specs, nows)
 def test_a_new_task_is_ready_when_it_is_due(spec, now) -> None:
     assert (first_state(spec, now=now) is State.QUEUED) == (spec.run_at <= now.wall)
-
-
-def test_retry_on_takes_full_names_short_names_and_always_time_outs() -> None:
-    def may(names: tuple[str, ...], error: TaskError) -> bool:
-        task = Task(NewTask("t", "f", "{}", WALL, WALL, Policy(retry_on=names)), State.RUNNING)
-        return retryable(task, error)
-
-    error = TaskError("exception", type="package.module.Oops")
-    assert may((), error)
-    assert may(("Oops",), error)
-    assert may(("package.module.Oops",), error)
-    assert not may(("module.Oops",), error)
-    assert not may(("ValueError",), error)
-    assert may(("ValueError",), TaskError("timeout"))

@@ -6,21 +6,17 @@ import asyncio
 import logging
 import os
 import random
-import signal
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec, Self, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 import angelica
+from angelica import process
 from angelica.clock import Clock, SystemClock
-from angelica.contrib import fastapi, starlette
 from angelica.current import CURRENT
-from angelica.domain.events import EngineState, Event
+from angelica.domain.events import EngineState
 from angelica.errors import AngelicaError
-from angelica.http.app import create_app
-from angelica.http.auth import AuthCallable
 from angelica.node import Node, make_storage
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
@@ -29,7 +25,7 @@ from angelica.runtime.functions import AsyncFunction, Call, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
 from angelica.runtime.hub import Hub
-from angelica.runtime.identity import host_name
+from angelica.runtime.means import Means
 from angelica.runtime.options import Options
 from angelica.runtime.portal import Portal
 from angelica.runtime.registry import Decorator, FunctionRegistry
@@ -43,9 +39,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
 
-SWITCH_INTERVAL: Final = 0.0005
-"""Seconds between offers of the GIL in a worker process: its writer thread must not wait 5 ms (CPython's default)
-for the event loop's thread at each statement."""
+Authenticate = Callable[[Any], Any]
+"""Takes a request; returns a principal, a name or True for a caller that may, anything else for one that may not."""
 
 
 class Engine:
@@ -174,19 +169,18 @@ class Engine:
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
-            self._node = self._make_node(self.storage, "", durable=True)
+            self._node = self._make_node(self.storage, durable=True)
             await self._node.start()
         if any(not function.durable for function in self.functions):
             await self._start_lane()
-        self._emit(EngineState(self.state))
+        self._hub.emit(EngineState(self.state))
 
     async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
         """Refuse new work, give running tasks the grace time, hand back the rest, close the store."""
         self.state = "SHUTDOWN"
-        self._emit(EngineState(self.state))
-        for node in (self._lane_node, self._node):
-            if node is not None:
-                await node.stop(hasten=hasten)
+        self._hub.emit(EngineState(self.state))
+        for node in filter(None, (self._lane_node, self._node)):
+            await node.stop(hasten=hasten)
         self._lane_node = self._node = None
         await self._hub.settle()
         await self.close()
@@ -194,7 +188,7 @@ class Engine:
             logs.uninstall(self._capture)
             self._capture = None
         self.state = "TERMINATED"
-        self._emit(EngineState(self.state))
+        self._hub.emit(EngineState(self.state))
 
     async def close(self) -> None:
         """Close the store; may be called twice."""
@@ -240,58 +234,32 @@ class Engine:
 
     def run(self) -> None:
         """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
-        asyncio.run(self._run_until_signal())
-
-    async def _run_until_signal(self) -> None:
-        stop, hasten = asyncio.Event(), asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def heard() -> None:
-            (hasten if stop.is_set() else stop).set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, heard)
-        await self.run_worker(stop, hasten, ready=lambda: None)
+        asyncio.run(process.run_until_signal(self))
 
     async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Run one worker process: claim until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
-        sys.setswitchinterval(SWITCH_INTERVAL)
-        await self.start(worker=True)
-        ready()
-        await stop.wait()
-        await self.stop(hasten=hasten)
+        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
+        await process.run_worker(self, stop, hasten, ready)
 
-    def _make_node(self, storage: Storage, suffix: str, *, durable: bool) -> Node:
+    def _make_node(self, storage: Storage, *, durable: bool) -> Node:
+        means = Means(self.clock, self._chance.random, self._hub.emit)
         number = self._chance.getrandbits(24)
         return Node(
-            storage,
-            self.functions,
-            self.settings,
-            clock=self.clock,
-            chance=self._chance.random,
-            worker_id=f"{host_name()}/{os.getpid()}-{number:06x}{suffix}",
-            version=self.version,
-            emit=self._emit,
-            durable=durable,
+            storage, self.functions, self.settings, means=means, number=number, version=self.version, durable=durable
         )
 
     async def _start_lane(self) -> None:
         if self._lane_node is None:
-            self._lane_node = node = self._make_node(self.lane, "-memory", durable=False)
+            self._lane_node = node = self._make_node(self.lane, durable=False)
             await node.start()
 
     def _problem(self) -> str | None:
         """Say what is wrong with the loops of this process, None while all is well."""
-        nodes = [node for node in (self._node, self._lane_node) if node is not None]
-        found = [f"{name}: {problem}" for node in nodes for name, problem in node.problems.items()]
-        return "; ".join(found) or None
+        nodes = filter(None, (self._node, self._lane_node))
+        return "; ".join(f"{name}: {problem}" for node in nodes for name, problem in node.problems.items()) or None
 
     def bits(self, count: int, /) -> int:
         """Return `count` random bits, for ids."""
         return self._chance.getrandbits(count)
-
-    def _emit(self, event: Event) -> None:
-        self._hub.emit(event)
 
     # -- in a web application ---------------------------------------------------------------------------------------
 
@@ -300,24 +268,34 @@ class Engine:
 
         Around a lifespan of the host's own: `FastAPI(lifespan=engine.lifespan(mine))`.
         """
+        from angelica.contrib import starlette
+
         return starlette.lifespan(self, target)
 
-    def mount(self, app: Any, path: str = "", *, auth: AuthCallable | None = None) -> None:
+    def mount(self, app: Any, path: str = "", *, auth: Authenticate | None = None) -> None:
         """Put the HTTP API into a Starlette or FastAPI app, under `path` or beside its own routes."""
+        from angelica.contrib import starlette
+
         starlette.mount(self, app, path, auth=auth)
 
-    def router(self, *, auth: AuthCallable | None = None, **options: Any) -> Any:
+    def router(self, *, auth: Authenticate | None = None, **options: Any) -> Any:
         """Return a FastAPI `APIRouter` with the HTTP API; `options` go to `APIRouter` (prefix, dependencies …)."""
+        from angelica.contrib import fastapi
+
         return fastapi.router(self, auth=auth, **options)
 
-    def asgi(self, *, auth: AuthCallable | None = None) -> Any:
+    def asgi(self, *, auth: Authenticate | None = None) -> Any:
         """Return the HTTP API as an ASGI app of its own, which starts and stops the engine in its lifespan."""
+        from angelica.http.app import create_app
+
         app = create_app(self, mode="mounted", auth=auth)
         app.router.lifespan_context = self.lifespan
         return app
 
     def accepted(self, task: Any) -> Any:
         """Return a 202 response with `Location` for a submitted task, for an endpoint that hands its work over."""
+        from angelica.contrib import starlette
+
         return starlette.accepted(self, task)
 
     # -- submitting (what functions ask of their engine) ------------------------------------------------------------
@@ -369,5 +347,4 @@ class Engine:
         running = CURRENT.get()
         if not isinstance(running, Assignment):
             raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
-        context: Context = running.contexts(running)
-        return context
+        return cast("Context", running.contexts(running))

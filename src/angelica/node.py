@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from functools import partial
 
 from angelica.clock import SECOND, Clock
-from angelica.domain.events import Event
 from angelica.runtime.duty import Duty
 from angelica.runtime.identity import host_name, lives, pid_started
 from angelica.runtime.janitor import Host, Janitor
 from angelica.runtime.journal import Journal
+from angelica.runtime.means import Means
 from angelica.runtime.promoter import Promoter
+from angelica.runtime.pulse import LeaseTimes
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.worker import Worker, WorkerSettings
@@ -33,7 +33,8 @@ LANE_LEASE = 365 * 86_400.0
 class Node:
     """Made by the engine, for the durable storage or for the memory lane.
 
-    With `durable` False it keeps no start file, declares no functions and sweeps nothing.
+    `number` (24 random bits) tells the workers of one process apart. With `durable` False it keeps no start file,
+    declares no functions and sweeps nothing.
     """
 
     def __init__(
@@ -42,16 +43,15 @@ class Node:
         registry: FunctionRegistry,
         settings: Settings,
         *,
-        clock: Clock,
-        chance: Callable[[], float],
-        worker_id: str,
+        means: Means,
+        number: int,
         version: str,
-        emit: Callable[[Event], None],
         durable: bool = True,
     ) -> None:
+        worker_id = f"{host_name()}/{os.getpid()}-{number:06x}{'' if durable else '-memory'}"
         self._storage = storage
         self._registry = registry
-        self._clock = clock
+        self._clock = clock = means.clock
         self._durable = durable
         start_file = _start_file(settings, worker_id) if durable else None
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit)
@@ -60,20 +60,19 @@ class Node:
             _info(settings, clock, registry, worker_id, version, start_file),
             registry,
             _worker_settings(settings, durable=durable),
-            clock=clock,
-            chance=chance,
+            means=means,
             journal=self.journal,
-            emit=emit,
             start_file=start_file,
         )
-        self.duties = self._duties(settings, chance, emit)
+        self.duties = self._duties(settings, means)
         self._flusher = self.duties[0]
 
-    def _duties(self, settings: Settings, chance: Callable[[], float], emit: Callable[[Event], None]) -> list[Duty]:
+    def _duties(self, settings: Settings, means: Means) -> list[Duty]:
+        chance = means.chance
         poll = settings.poll / SECOND
         promoter = Promoter(self._storage, clock=self._clock, poll=poll)
         host = Host(host_name(), self._clock.now().boot, lives)
-        janitor = Janitor(self._storage, host, clock=self._clock, chance=chance, emit=emit, interval=poll)
+        janitor = Janitor(self._storage, host, means=means, interval=poll)
         duties = [
             Duty("journal", self._flush, chance=chance),
             Duty("promoter", promoter.step, chance=chance),
@@ -174,9 +173,11 @@ def _worker_settings(settings: Settings, *, durable: bool) -> WorkerSettings:
         async_slots=settings.slots or ASYNC_SLOTS,
         thread_slots=settings.slots or threads,
         cap=settings.slots,
-        lease_ttl=settings.lease_ttl / SECOND if durable else LANE_LEASE,
-        heartbeat=settings.heartbeat / SECOND if durable else DECLARE_EVERY,
-        lease_margin=settings.lease_margin / SECOND,
+        lease=LeaseTimes(
+            ttl=settings.lease_ttl / SECOND if durable else LANE_LEASE,
+            interval=settings.heartbeat / SECOND if durable else DECLARE_EVERY,
+            margin=settings.lease_margin / SECOND,
+        ),
         grace=settings.grace / SECOND,
         poll=settings.poll / SECOND,
         checkpoint_limit=settings.checkpoint_limit,

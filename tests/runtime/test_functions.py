@@ -108,7 +108,6 @@ def test_defaults_and_their_text():
     )
     assert function.policy.timeout == 30 * SECOND
     assert function.policy.retry_on == ("OSError", "pkg.Error")
-    assert function.retry_types == (OSError,)
     assert function.concurrency == 4
     assert function.unique_key("double:{x}", (7,), {}) == "double:7"
     row = function.row(seen_at=5)

@@ -173,7 +173,7 @@ def _failed(
     run_at = now.wall + max(wait, 0)
     too_late = task.spec.deadline is not None and run_at >= task.spec.deadline
     name = "timeout" if outcome.error.reason == reasons.TIMEOUT else "failed"
-    if outcome.final or too_late or failures > policy.retries or not retryable(task, outcome.error):
+    if outcome.final or too_late or failures > policy.retries:
         return _end(task, name, State.FAILED, now, started_at, expired_by, None, outcome.error, failures)
     return _again(task, name, now, started_at, expired_by, run_at=run_at, error=outcome.error, failures=failures)
 
@@ -197,12 +197,6 @@ def _crashed(
         )
         return _end(task, name, State.FAILED, now, started_at, expired_by, None, poison, None, crashes)
     return _again(task, name, now, started_at, expired_by, error=error, crashes=crashes)
-
-
-def retryable(task: Task, error: TaskError) -> bool:
-    """Whether the policy's `retry_on` lets this error be tried again (an empty list means all; time-outs always)."""
-    names = task.spec.policy.retry_on
-    return not names or error.reason == reasons.TIMEOUT or error.type in names or error.type.rpartition(".")[2] in names
 
 
 def lapsed(task: NewTask, *, now: Now) -> str | None:

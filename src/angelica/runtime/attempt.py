@@ -8,16 +8,17 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
-from angelica.clock import SECOND
+from angelica.clock import DAY, SECOND
 from angelica.domain import reasons
 from angelica.domain.outcome import Cancelled, Failed, Outcome, Released, Snoozed, Succeeded
 from angelica.domain.task import TaskError
 from angelica.errors import Cancel, Fail, InvalidValue, Retry, Snooze
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.payload import ResultNotSerialisable, ResultTooLarge
+from angelica.runtime.payload import ResultTooLarge
 
 MESSAGE_LIMIT: Final = 4096
 STACK_LIMIT: Final = 16_384
+LONGEST_WAIT: Final = 366 * 100 * DAY
 
 
 class Interrupted(BaseException):
@@ -46,7 +47,7 @@ class AttemptSteps:
             return NOTHING_RETURNED
         try:
             return Succeeded(assignment.code.encode_result(value))
-        except (ResultNotSerialisable, ResultTooLarge) as error:
+        except BaseException as error:  # noqa: BLE001 - the value's own code may raise anything
             # The body has run: trying again would repeat its effects and end the same way.
             return Failed(self._error(assignment, error, _result_reason(error)), final=True)
 
@@ -56,16 +57,20 @@ class AttemptSteps:
             case Interrupted() | asyncio.CancelledError() if assignment.stop_reason is not None:
                 return self.stopped(assignment)
             case Retry():
-                after = None if error.after is None else int(error.after * SECOND)
-                return Failed(self._error(assignment, error, reasons.RETRY), retry_after=after)
+                return Failed(self._error(assignment, error, reasons.RETRY), retry_after=_micros(error.after))
             case Fail():
                 return Failed(self._error(assignment, error, reasons.FAIL), final=True)
             case Cancel():
                 return Cancelled(message=_text(error))
             case Snooze():
-                return Snoozed(self._wall() + int(error.after * SECOND))
+                wait = _micros(error.after)
+                if wait is None:
+                    wrong = InvalidValue("/after", f"{error.after!r} is no number of seconds")
+                    return Failed(self._error(assignment, wrong, reasons.EXCEPTION))
+                return Snoozed(self._wall() + wait)
             case _:
-                return Failed(self._error(assignment, error, reasons.EXCEPTION), self._custom_backoff(assignment))
+                told = self._error(assignment, error, reasons.EXCEPTION)
+                return Failed(told, self._custom_backoff(assignment), final=not _wanted(assignment, error))
 
     def unfit(self, assignment: Assignment, error: BaseException) -> Outcome:
         """Name the outcome when the stored arguments no longer fit the function."""
@@ -96,7 +101,7 @@ class AttemptSteps:
         if custom is None:
             return None
         try:
-            return max(int(custom(assignment.task.failures) * SECOND), 0)
+            return _micros(custom(assignment.task.failures))
         except Exception:  # noqa: BLE001 - the user's code; the policy's own backoff stands in
             return None
 
@@ -107,7 +112,7 @@ class AttemptSteps:
         return TaskError(
             reason=reason,
             type=name,
-            message=_text(error)[:MESSAGE_LIMIT],
+            message=_text(error),
             stack=_stack(error),
             fingerprint=_fingerprint(assignment.function, name, where),
             attempt=assignment.attempt,
@@ -117,16 +122,33 @@ class AttemptSteps:
 NOTHING_RETURNED: Final = Succeeded("null")
 
 
-def _result_reason(error: Exception) -> str:
+def _wanted(assignment: Assignment, error: BaseException) -> bool:
+    """Whether the policy's `retry_on` lets this error be tried again: it names the error's class or one above it."""
+    names = assignment.task.spec.policy.retry_on
+    if not names:
+        return True
+    family = type(error).__mro__
+    return any(kind.__qualname__ in names or f"{kind.__module__}.{kind.__qualname__}" in names for kind in family)
+
+
+def _micros(seconds: Any) -> int | None:
+    """Return what a handler gave as seconds in microseconds, within what a store can keep; None if it is no number."""
+    try:
+        return max(0, min(int(seconds * SECOND), LONGEST_WAIT))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _result_reason(error: BaseException) -> str:
     return reasons.RESULT_TOO_LARGE if isinstance(error, ResultTooLarge) else reasons.RESULT_NOT_SERIALISABLE
 
 
 def _text(error: BaseException) -> str:
     try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an exception whose __str__ raises must not take the worker down
+        text = str(error)[:MESSAGE_LIMIT]
+    except BaseException:  # noqa: BLE001 - an exception whose __str__ raises must not take the worker down
         text = f"<{type(error).__name__} whose text cannot be made>"
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return _storable(text)[:MESSAGE_LIMIT]
 
 
 def _stack(error: BaseException) -> str:
@@ -134,8 +156,13 @@ def _stack(error: BaseException) -> str:
         lines = traceback.format_exception(error, limit=50)
     except Exception:  # noqa: BLE001 - as above
         return ""
-    text = "".join(lines).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    text = _storable("".join(lines))
     return text if len(text) <= STACK_LIMIT else f"{text[: STACK_LIMIT // 2]}\n…\n{text[-STACK_LIMIT // 2 :]}"
+
+
+def _storable(text: str) -> str:
+    """Write out what no store takes: NUL and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def _fingerprint(*parts: str) -> str:

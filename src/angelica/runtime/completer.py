@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from angelica.clock import Clock
 from angelica.domain.lifecycle import Completion
 from angelica.errors import StorageError, StorageUnavailable
 from angelica.runtime.assignment import Assignment
+from angelica.runtime.means import Means
 from angelica.runtime.room import Room
-from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic
+from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
 
@@ -40,24 +40,22 @@ class Completer:
     def __init__(
         self,
         storage: Storage,
-        worker: str,
+        info: WorkerInfo,
         room: Room,
         *,
-        clock: Clock,
-        chance: Callable[[], float],
+        means: Means,
         poll: float,
-        queues: tuple[str, ...] | None,
         on_written: Callable[[Written], None],
     ) -> None:
         self.claiming = True
         self.problem: str | None = None
         self._storage = storage
-        self._worker = worker
+        self._worker = info.id
         self._room = room
-        self._clock = clock
-        self._chance = chance
+        self._clock = means.clock
+        self._chance = means.chance
         self._poll = poll
-        self._queues = queues
+        self._queues = info.queues
         self._on_written = on_written
         self._ends: list[tuple[Assignment, Completion]] = []
         self._lines: list[LogLine] = []
@@ -76,6 +74,7 @@ class Completer:
             loop.create_task(self._run(), name="angelica-completer"),
             loop.create_task(self._listen(), name="angelica-listener"),
         ]
+        self._nudged.set()
 
     async def stop(self) -> None:
         """End the loops; what is not written yet is left to the lease."""

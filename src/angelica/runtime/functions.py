@@ -57,7 +57,7 @@ class Function(Generic[P, R]):
     returns seconds. `context_parameter` is the parameter that the worker fills with the context.
     """
 
-    def __init__(  # noqa: PLR0913 - called by the registry alone, each by its name
+    def __init__(
         self,
         handler: Callable[..., Any],
         defaults: Defaults,
@@ -65,7 +65,6 @@ class Function(Generic[P, R]):
         submitter: Submitter | None = None,
         custom_backoff: CustomBackoff | None = None,
         concurrency: int | None = None,
-        retry_types: tuple[type[BaseException], ...] = (),
         names: Mapping[str, Any] = _NO_NAMES,
         payload_limit: int = PAYLOAD_LIMIT,
         result_limit: int = RESULT_LIMIT,
@@ -81,7 +80,6 @@ class Function(Generic[P, R]):
         self.is_async = is_coroutine_function(handler)
         self.custom_backoff = custom_backoff
         self.concurrency = concurrency
-        self.retry_types = retry_types
         self.options = NO_OPTIONS
         self._submitter = submitter
         self._names = names

@@ -30,11 +30,11 @@ class Gates:
         """Take an assignment out, and admit the next that waits."""
         self._inside.get(assignment.function, set()).discard(assignment)
         waiting = self._waiting.get(assignment.function)
-        while waiting:
+        if waiting:
+            # Also one that was told to stop meanwhile: its executor ends it before its handler begins.
             candidate = waiting.popleft()
-            if candidate.stop_reason is None and self.enter(candidate):
+            if self.enter(candidate):
                 self._admit(candidate)
-                return
 
     def waiting(self) -> int:
         """Return how many wait."""

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
-
-from angelica.errors import StorageError
 
 log: Final = logging.getLogger("angelica.worker")
 
@@ -55,24 +54,23 @@ class Heartbeat(threading.Thread):
         self._nudged = asyncio.Event()
         self._ready.set()
         failures = 0
-        while not self._stopping:
-            pause = self._interval * (0.9 + 0.2 * self._chance())
-            await self._rest(min(pause, HURRY * 2**failures) if failures else pause)
-            if self._stopping:
-                return
+        while await self._rest(failures):
             try:
                 await asyncio.wait_for(self._beat(), self._interval * 2)
                 failures = 0
                 self.problem = None
-            except (StorageError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - the lease must not run out over whatever this was
                 failures = min(failures + 1, 8)
-                self.problem = str(error) or "no answer in time"
+                self.problem = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else repr(error))
                 log.warning("heartbeat failed (%d in a row): %s", failures, self.problem)
 
-    async def _rest(self, pause: float) -> None:
-        assert self._nudged is not None
-        try:
-            await asyncio.wait_for(self._nudged.wait(), pause)
-        except TimeoutError:
-            return
-        self._nudged.clear()
+    async def _rest(self, failures: int) -> bool:
+        """Wait for the next beat, shorter after one that failed; return whether there is to be one."""
+        pause = self._interval * (0.9 + 0.2 * self._chance())
+        if failures:
+            pause = min(pause, HURRY * 2**failures)
+        if self._nudged is not None and not self._stopping:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), pause)
+                self._nudged.clear()
+        return not self._stopping

@@ -100,7 +100,7 @@ class Intake:
             reply = (await storage.enqueue_many((spec,), now=now)).items[0]
             if reply.status == "created":
                 self._emit(TasksSubmitted((spec,)))
-                return _accepted(_task(spec, State.QUEUED, 0, 0, 0, spec.run_at), True, function.durable)
+                return _accepted(_task(spec, State.QUEUED, 0, 0, 0, now.wall), created=True, durable=function.durable)
             return await self._answer(spec, reply, storage, now)
         replies = await self.take([_asked(function, args, kwargs, options)], parent=current_parent())
         reply_or_error = replies.items[0]
@@ -120,8 +120,8 @@ class Intake:
             # No id of ours stands already and no key is taken, so nothing can be refused: it needs not be `atomic`.
             await storage.enqueue_many(specs, now=now)
             self._emit(TasksSubmitted(tuple(specs)))
-            durable = function.durable
-            return [_accepted(_task(spec, State.QUEUED, 0, 0, 0, wall), True, durable) for spec in specs]
+            created, durable = True, function.durable
+            return [_accepted(_task(spec, State.QUEUED, 0, 0, 0, wall), created, durable) for spec in specs]
         headers = options.headers or {}
         asked = [Asked(function, args, kwargs, options, headers=headers) for args, kwargs in calls]
         replies = await self.take(asked, atomic=True, parent=current_parent())

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from angelica.clock import Clock, Now
-from angelica.domain.events import Event, TasksEnded, WorkerLost
+from angelica.clock import Now
+from angelica.domain.events import TasksEnded, WorkerLost
 from angelica.domain.lifecycle import Completion, complete
 from angelica.domain.outcome import LeaseExpired, Outcome, Released
 from angelica.domain.task import Task
+from angelica.runtime.means import Means
 from angelica.runtime.settle import Death, Settled, settle_worker
 from angelica.runtime.startfile import read_started
 from angelica.storage.protocol import Storage, WorkerRow
@@ -40,16 +41,14 @@ class Janitor:
         storage: Storage,
         host: Host,
         *,
-        clock: Clock,
-        chance: Callable[[], float],
-        emit: Callable[[Event], None],
+        means: Means,
         interval: float = 1.0,
     ) -> None:
         self._storage = storage
         self._host = host
-        self._clock = clock
-        self._chance = chance
-        self._emit = emit
+        self._clock = means.clock
+        self._chance = means.chance
+        self._emit = means.emit
         self._interval = interval
 
     async def sweep(self) -> float:

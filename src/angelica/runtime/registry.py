@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from angelica.domain.retry import Profile
 from angelica.domain.task import Executor
-from angelica.errors import InvalidValue
+from angelica.errors import InvalidValue, NotSupported
 from angelica.runtime import fields
 from angelica.runtime.defaults import Defaults, read_concurrency, read_defaults
 from angelica.runtime.drafts import UNSERVED
@@ -116,8 +116,6 @@ class FunctionRegistry:
 
     def _make(self, handler: Callable[..., Any], name: str, given: Mapping[str, Any]) -> Function[..., Any]:
         backoff = given.get("backoff")
-        retry_on = given.get("retry_on") or ()
-        kinds = [k for k in retry_on if isinstance(k, type)] if isinstance(retry_on, list | tuple | set) else []
         settings = self._settings
         make: type[Function[..., Any]] = AsyncFunction if is_coroutine_function(handler) else Function
         defaults = read_defaults(
@@ -127,16 +125,12 @@ class FunctionRegistry:
             profiles=settings.profiles,
             retention=settings.retention,
         )
-        if not defaults.durable and defaults.executor == "process":
-            problem = "a task that is not durable runs in the process that submits it: use async or thread"
-            raise InvalidValue("/executor", f"{problem} (in the declaration of {name})")
         return make(
             handler,
             defaults,
             submitter=self._submitter,
             custom_backoff=backoff if callable(backoff) else None,
             concurrency=read_concurrency(given.get("concurrency"), name),
-            retry_types=tuple(kinds),
             names=_scope() if "<locals>" in getattr(handler, "__qualname__", "") else {},
             payload_limit=settings.payload_limit,
             result_limit=settings.result_limit,
@@ -161,13 +155,15 @@ def default_name(handler: Any) -> str:
 def _executor(handler: Any, word: Any, name: str) -> Executor:
     if word not in EXECUTOR_WORDS:
         raise InvalidValue("/executor", f"must be one of {', '.join(EXECUTOR_WORDS)}; not {word!r} ({name})")
+    if word == "process":
+        raise NotSupported("/executor", f"process is not served yet ({name})", hint="auto, async or thread")
     is_async = is_coroutine_function(handler)
     if word == "auto":
         return "async" if is_async else "thread"
     if (word == "async") != is_async:
         problem = "the async executor runs `async def` functions" if word == "async" else f"{word} runs plain functions"
         raise InvalidValue("/executor", f"{problem}, and {name} is {'async' if is_async else 'not'}")
-    return "thread" if word == "thread" else "async" if word == "async" else "process"
+    return "async" if is_async else "thread"
 
 
 def _checked_name(name: Any) -> str:

@@ -10,7 +10,7 @@ from angelica.clock import Clock
 from angelica.domain.events import Event, TasksCancelled
 from angelica.domain.reasons import CANCELLED, Why
 from angelica.domain.task import Attempt, State, Task
-from angelica.errors import Aborted, AngelicaError, InvalidValue, NotFinished, NotFound, StorageError
+from angelica.errors import AngelicaError, InvalidValue, NotFinished, NotFound, StorageError
 from angelica.runtime import fields
 from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.drafts import Draft

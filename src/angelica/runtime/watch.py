@@ -56,7 +56,7 @@ class Watch:
     def _look(self) -> None:
         now = self._wall()
         upcoming = NEVER
-        for assignment in list(self._running()):
+        for assignment in self._running():
             ends_by = assignment.ends_by
             if ends_by is None:  # not begun, or ended and waiting to be written
                 continue

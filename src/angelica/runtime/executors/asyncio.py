@@ -17,6 +17,9 @@ from angelica.runtime.executors.base import Begin, Done
 SLICE: Final = 50
 """Handlers that never wait are run so many in a row before other work of the loop gets its turn."""
 
+LAST_WORDS: Final = 1.0
+"""Seconds that handlers get to clean up when the executor closes; one that does not stop is abandoned."""
+
 
 class AsyncExecutor:
     """Up to `slots` coroutines at once.
@@ -41,6 +44,7 @@ class AsyncExecutor:
         self._step = 1
         self._pumping = False
         self._clean: Context | None = None
+        self._closing = False
 
     def load(self) -> int:
         return self._busy + len(self._backlog)
@@ -57,10 +61,12 @@ class AsyncExecutor:
         return waiting
 
     async def close(self) -> None:
+        self._closing = True
         runners = list(self._runners)
         for runner in runners:
             runner.cancel()
-        await asyncio.gather(*runners, return_exceptions=True)
+        if runners:
+            await asyncio.wait(runners, timeout=LAST_WORDS)
 
     def _pump(self) -> None:
         """Wake runners while there is a backlog: one first, twice as many each turn of the loop.
@@ -71,7 +77,9 @@ class AsyncExecutor:
         self._step = min(self._step * 2, 256)
         for _ in range(wanted):
             if self._idle:
-                self._idle.pop().set_result(None)
+                wake = self._idle.pop()
+                if not wake.done():  # else what a handler left behind has cancelled its runner
+                    wake.set_result(None)
             elif len(self._runners) < self.slots:
                 self._start_runner()
             else:
@@ -99,7 +107,7 @@ class AsyncExecutor:
         backlog = self._backlog
         before = copy_context()
         in_a_row = 0
-        while True:
+        while not self._closing:
             while backlog:
                 assignment = backlog.popleft()
                 self._busy += 1
@@ -127,7 +135,7 @@ class AsyncExecutor:
         steps = self._steps
         try:
             args, kwargs = steps.arguments(assignment)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
+        except BaseException as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
             self._done(assignment, steps.unfit(assignment, error))
             return
         self._done(assignment, await self._call(assignment, args, kwargs))
@@ -141,8 +149,8 @@ class AsyncExecutor:
                 return self._steps.stopped(assignment)
             value = await assignment.call(*args, **kwargs)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and assignment.stop_reason is None and runner.cancelling():
-                raise  # the executor is closing
+            if isinstance(error, asyncio.CancelledError) and assignment.stop_reason is None and self._closing:
+                raise
             return self._steps.raised(assignment, error)
         else:
             return self._steps.returned(assignment, value)

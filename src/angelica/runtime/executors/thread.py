@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable
 from contextvars import Context
@@ -20,6 +19,8 @@ from angelica.runtime.executors.base import Begin, Done
 FIRST_WAKE: Final = 4
 RAMP: Final = 0.001
 """Seconds between wakes of more threads while a backlog stands; each wake doubles the number."""
+
+_NOT_CALLED: Final = BaseException()
 
 
 class ThreadExecutor:
@@ -140,7 +141,7 @@ class ThreadExecutor:
         CURRENT.set(assignment)
         try:
             args, kwargs = self._steps.arguments(assignment)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
+        except BaseException as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
             return self._steps.unfit(assignment, error)
         return thread.call(self._steps, assignment, args, kwargs)
 
@@ -167,34 +168,35 @@ class _Thread(threading.Thread):
     def call(
         self, steps: AttemptSteps, assignment: Assignment, args: list[object], kwargs: dict[str, object]
     ) -> Outcome:
-        with self._guard:
-            if assignment.stop_reason is not None:
-                return steps.stopped(assignment)
-            self._thrown = False
-            self._stoppable = assignment
-            assignment.interrupt = self._interrupt
+        value: object = None
+        failure: BaseException | None = _NOT_CALLED
         try:
-            value = assignment.call(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt end the attempt, not the worker
-            self._settle(isinstance(error, Interrupted))
-            return steps.raised(assignment, error)
-        self._settle(landed=False)
-        return steps.returned(assignment, value)
+            with self._guard:
+                if assignment.stop_reason is not None:
+                    return steps.stopped(assignment)
+                self._thrown = False
+                self._stoppable = assignment
+                assignment.interrupt = self._interrupt
+            try:
+                value = assignment.call(*args, **kwargs)
+                failure = None
+            except BaseException as error:  # noqa: BLE001 - SystemExit and KeyboardInterrupt end the attempt, not us
+                failure = error
+            self._close()
+        except Interrupted as error:  # it came outside the handler's lines; there is one at most, so none comes now
+            self._close()
+            if failure is _NOT_CALLED:
+                failure = error
+        return steps.returned(assignment, value) if failure is None else steps.raised(assignment, failure)
 
-    def _settle(self, landed: bool) -> None:  # noqa: FBT001 - private, two callers
-        """Close the attempt for interrupts, and let one that was thrown too late land here, harmlessly."""
-        try:
-            with self._guard:
-                assignment, self._stoppable = self._stoppable, None
-                if assignment is not None:
-                    assignment.interrupt = None
-            while self._thrown and not landed:
-                time.sleep(0.001)
-        except Interrupted:
-            with self._guard:
-                assignment, self._stoppable = self._stoppable, None
-                if assignment is not None:
-                    assignment.interrupt = None
+    def _close(self) -> None:
+        """Close the attempt for interrupts; one that was thrown and has not landed is taken back."""
+        with self._guard:
+            assignment, self._stoppable = self._stoppable, None
+            if assignment is not None:
+                assignment.interrupt = None
+            if self._thrown and self.ident is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), None)
 
     def _interrupt(self) -> None:
         with self._guard:

@@ -58,8 +58,9 @@ def check_version(version: str) -> None:
 
 def prepare_file(path: Path) -> None:
     """Make the file (mode 0600) and its directory (0700) where they are missing, and refuse what is not safe to use."""
-    if not path.parent.exists():
-        path.parent.mkdir(mode=0o700, parents=True)
+    for missing in reversed([parent for parent in path.parents if not parent.exists()]):
+        # One by one: `parents=True` would give those above the mode of the umask.
+        missing.mkdir(mode=_PRIVATE, exist_ok=True)
     refuse_network(path.parent)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))

@@ -25,6 +25,8 @@ def list_tasks(
     db: Statements, where: TaskFilter, *, limit: int, after: tuple[int, str] | None, newest_first: bool
 ) -> TaskPage:
     """Return one page in order of (`created_at`, id)."""
+    if where.states is not None and not where.states:
+        return TaskPage(())
     terms, values = _filter(where)
     if after is not None:
         terms.append("(created_at, id) < (?, ?)" if newest_first else "(created_at, id) > (?, ?)")

@@ -38,8 +38,9 @@ create table tasks (
     progress text
 ) strict;
 
--- What a claim may take, in the order of claim. Future, held and finished rows are not in it.
-create index ready on tasks (queue, executor, priority desc, run_at, id) where state = 'queued' and held is null;
+-- What a claim may take, in the order of claim. Future, held and finished rows are not in it. `held` (always null) is a
+-- column so that counting does not have to fetch the rows to see it.
+create index ready on tasks (queue, executor, priority desc, run_at, id, held) where state = 'queued' and held is null;
 create index due on tasks (run_at, id) where state = 'scheduled';
 create index running on tasks (worker, id) where state = 'running';
 create index parked on tasks (held, function, id) where held is not null;

@@ -83,13 +83,14 @@ update tasks set
     state = 'running', attempt = attempt + 1, worker = ?2, started_at = null, revision = revision + 1
 where rowid in (select value from jsonb_each(?1))
 
+-- The `+` keeps the planner to the id: with statistics of a quiet moment it would scan the whole index of what runs.
 -- verb: end_succeeded
 update tasks set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce(e.value ->> 3, started_at),
     finished_at = e.value ->> 4, retain_until = e.value ->> 5, error = null,
     unique_key = case when unique_spec ->> 1 = 'live' then null else unique_key end, revision = revision + 1
 from jsonb_each(?1) e
-where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and tasks.state = 'running'
+where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.state = 'running'
 
 -- What stands behind the leases (id, attempt, expired_by) of completions; ?2 is the boot of the caller's clock.
 -- verb: leased_rows
@@ -98,7 +99,7 @@ select json_group_array(json_array(
     w.id is null or w.lease_until <= e.value ->> 2 or w.boot <> ?2
 ))
 from jsonb_each(?1) e
-cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
+cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and +t.state = 'running'
 left join workers w on w.id = t.worker
 
 -- verb: end_any
@@ -124,7 +125,8 @@ on conflict do nothing
 
 -- verb: live_leases
 select json_group_array(e.key)
-from jsonb_each(?1) e cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and t.state = 'running'
+from jsonb_each(?1) e
+cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and +t.state = 'running'
 
 -- verb: insert_logs
 insert into logs (task_id, attempt, seq, at, stream, level, logger, message)

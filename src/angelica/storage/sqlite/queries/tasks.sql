@@ -91,7 +91,7 @@ where id in (select value from jsonb_each(?1))
 
 -- verb: ended_rows
 select json_group_array(json_array(id, queue, state))
-from tasks where id in (select value from jsonb_each(?1)) and state in ('succeeded', 'failed', 'cancelled')
+from tasks where id in (select value from jsonb_each(?1)) and +state in ('succeeded', 'failed', 'cancelled')
 
 -- verb: outdated_rows
 select json_group_array(json_array(id, queue, state)) from (

@@ -9,13 +9,13 @@ on conflict (id) do update set
 -- verb: mark_started
 update tasks set started_at = e.value ->> 2, revision = revision + 1
 from jsonb_each(?1) e
-where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and tasks.state = 'running' and tasks.worker = ?2
+where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.state = 'running' and +tasks.worker = ?2
     and tasks.started_at is null
 
 -- verb: parked_rows
 select json_group_array(json_array(tasks.id, queue))
 from jsonb_each(?2) e cross join tasks indexed by parked
-    on held is not null and held = ?1 and function = e.value and state = 'queued'
+    on held is not null and held = ?1 and function = e.value
 
 -- verb: unpark
 update tasks set held = null, revision = revision + 1 where id in (select value ->> 0 from jsonb_each(?1))

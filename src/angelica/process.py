@@ -1,0 +1,42 @@
+"""A worker process: what an engine does when the whole process is there for its worker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from typing import Final, Protocol
+
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds between offers of the GIL: the storage's writer thread must not wait 5 ms (CPython's default) for the event
+loop's thread at each of its statements. An embedded engine leaves the interval as the host has it."""
+
+
+class Runs(Protocol):
+    """An engine."""
+
+    async def start(self, worker: bool | None = None) -> None: ...  # noqa: FBT001 - as the engine has it
+    async def stop(self, *, hasten: asyncio.Event | None = None) -> None: ...
+
+
+async def run_worker(engine: Runs, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run a worker until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    await engine.start(worker=True)
+    ready()
+    await stop.wait()
+    await engine.stop(hasten=hasten)
+
+
+async def run_until_signal(engine: Runs) -> None:
+    """Run a worker until SIGINT or SIGTERM; a second signal hastens the end."""
+    stop, hasten = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def heard() -> None:
+        (hasten if stop.is_set() else stop).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, heard)
+    await run_worker(engine, stop, hasten, ready=lambda: None)

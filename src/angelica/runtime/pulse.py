@@ -1,0 +1,138 @@
+"""The pulse: what a heartbeat says and what its answer means. Leases renewed, lost, stray; cancels heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from angelica.clock import SECOND
+from angelica.domain.task import Lease, Task
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.heartbeat import Heartbeat
+from angelica.runtime.holdings import Holdings
+from angelica.runtime.means import Means
+from angelica.storage.protocol import Beat, BeatReply, Storage, Topic, WorkerInfo
+
+CONTROL_WAIT: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds: how long a lease lasts, how often it is renewed, and how long before its end it is no longer trusted."""
+
+    ttl: float
+    interval: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnReply:
+    """What is done about an answer, on the worker's event loop."""
+
+    lost: Callable[[Assignment], None]
+    cancel: Callable[[str, str], None]
+    stray: Callable[[Task], None]
+
+
+class Pulse:
+    """Beats on a thread of its own; answers are handled on the event loop that called `start`.
+
+    `trusted_until` (wall microseconds) is when this worker stops believing in its own leases: before anybody else
+    may take them.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        info: WorkerInfo,
+        names: Callable[[], Iterable[str]],
+        holdings: Holdings,
+        times: LeaseTimes,
+        *,
+        means: Means,
+        on_reply: OnReply,
+    ) -> None:
+        self.trusted_until = 0
+        self._storage = storage
+        self._info = info
+        self._names = names
+        self._holdings = holdings
+        self._times = times
+        self._clock = means.clock
+        self._on_reply = on_reply
+        self._reported: set[Lease] = set()
+        self._suspects: frozenset[Lease] = frozenset()
+        self._heartbeat = Heartbeat(self._beat, interval=times.interval, chance=means.chance)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._listener: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Register with a first beat, then go on beating; raises `StorageUnavailable`."""
+        self._loop = asyncio.get_running_loop()
+        await self._beat()
+        self._heartbeat.start()
+        self._listener = self._loop.create_task(self._listen(), name="angelica-control")
+
+    async def stop(self, timeout: float) -> None:
+        """End, and wait for the thread at most `timeout` seconds."""
+        if self._listener is not None:
+            self._listener.cancel()
+        self._heartbeat.stop()
+        await asyncio.to_thread(self._heartbeat.join, timeout)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong now, None while all is well."""
+        return self._heartbeat.problem
+
+    async def _listen(self) -> None:
+        """Beat at once when somebody asked a running task to stop."""
+        mark = self._storage.mark(Topic.CONTROL)
+        while True:
+            heard = await self._storage.wait(Topic.CONTROL, mark, CONTROL_WAIT)
+            if heard != mark:
+                self._heartbeat.nudge()
+            mark = heard
+
+    async def _beat(self) -> None:
+        """Renew the lease; on the heartbeat's own loop."""
+        now = self._clock.now()
+        held = self._holdings.all()
+        leases = {assignment.lease for assignment in held}
+        started = [a for a in held if a.started_at is not None and not a.finished and a.lease not in self._reported]
+        beat = Beat(
+            replace(self._info, functions=tuple(self._names())),
+            lease_until=now.tick + int(self._times.ttl * SECOND),
+            seen_at=now.wall,
+            held=tuple(leases),
+            started=tuple([(a.task_id, a.attempt, a.started_at) for a in started if a.started_at is not None]),
+        )
+        reply = await self._storage.heartbeat(beat, now=now)
+        self._reported = (self._reported & leases) | {a.lease for a in started}
+        self.trusted_until = now.wall + int((self._times.ttl - self._times.margin) * SECOND)
+        if self._loop is not None and (reply.lost or reply.cancel or reply.strays or self._suspects):
+            self._loop.call_soon_threadsafe(self._handle, reply)
+
+    def _handle(self, reply: BeatReply) -> None:
+        lost = set(reply.lost)
+        for assignment in self._holdings.all() if lost else ():
+            # What has ended meanwhile is judged by the fence when it is written.
+            if assignment.lease in lost and not assignment.finished:
+                self._on_reply.lost(assignment)
+        for task_id, reason in reply.cancel:
+            self._on_reply.cancel(task_id, reason)
+        self._sort_strays(reply.strays)
+
+    def _sort_strays(self, strays: tuple[Task, ...]) -> None:
+        """Hand back claims whose reply never reached us: those that two beats in a row did not find with us.
+
+        One beat is not enough: the reply of a claim may be on its way while the beat is written.
+        """
+        leases = frozenset(task.lease for task in strays)
+        confirmed = leases & self._suspects
+        self._suspects = leases - confirmed
+        for task in strays:
+            if task.lease in confirmed and task.id not in self._holdings:
+                self._on_reply.stray(task)

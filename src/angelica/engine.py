@@ -17,7 +17,7 @@ from angelica.clock import Clock, SystemClock
 from angelica.current import CURRENT
 from angelica.domain.events import EngineState
 from angelica.errors import AngelicaError
-from angelica.node import Node, make_storage
+from angelica.node import Node, make_lane, make_storage
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
@@ -31,7 +31,6 @@ from angelica.runtime.portal import Portal
 from angelica.runtime.registry import Decorator, FunctionRegistry
 from angelica.runtime.service import Accepted, Service
 from angelica.settings import Settings
-from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Storage
 
 P = ParamSpec("P")
@@ -69,7 +68,7 @@ class Engine:
         self._given_storage = storage
         self._storage: Storage | None = None
         self._service: Service | None = None
-        self.lane = MemoryStorage(self.clock, url="memory:lane")
+        self.lane = make_lane(self.clock)
         self._node: Node | None = None
         self._lane_node: Node | None = None
         self._opening = threading.Lock()
@@ -204,7 +203,7 @@ class Engine:
             raise AngelicaError("the engine is open already: close it before its storage is replaced")
         before = (self._given_storage, self.clock, self.lane, self._lane_node)
         self._given_storage, self.clock = storage, clock
-        self.lane = MemoryStorage(clock, url="memory:lane")
+        self.lane = make_lane(clock)
         try:
             yield
         finally:

@@ -26,6 +26,8 @@ FLUSH_EVERY = 0.25
 DECLARE_EVERY = 3_600.0
 START_SLOTS = 8_192
 ASYNC_SLOTS = 1_000
+KEPT_IN_MEMORY = 10_000
+"""Ended tasks of `durable=False` functions that can still be asked for."""
 LANE_LEASE = 365 * 86_400.0
 """The memory lane dies with its process, so its lease never has to run out."""
 
@@ -132,6 +134,11 @@ def make_storage(settings: Settings, clock: Clock) -> Storage:
     if path is None:
         return MemoryStorage(clock)
     return SqliteStorage(path, durability=settings.durability, auto_migrate=settings.auto_migrate)
+
+
+def make_lane(clock: Clock) -> MemoryStorage:
+    """Return the queue of functions that are not durable, not opened yet."""
+    return MemoryStorage(clock, url="memory:lane", keep_ended=KEPT_IN_MEMORY)
 
 
 def _start_file(settings: Settings, worker_id: str) -> StartFile | None:

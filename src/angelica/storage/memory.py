@@ -48,9 +48,11 @@ class MemoryStorage:
 
     It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
     Nothing is refused for its size: a bound and what to do at it belong to the caller (`unfinished`, `drop_oldest`).
+    With `keep_ended`, no more than so many ended tasks are kept, whatever their retention: memory is not a disk.
     """
 
-    def __init__(self, clock: Clock, *, url: str = "memory:") -> None:
+    def __init__(self, clock: Clock, *, url: str = "memory:", keep_ended: int | None = None) -> None:
+        self._keep_ended = keep_ended
         self._clock = clock
         self._url = url
         self._lock = Lock()
@@ -86,6 +88,8 @@ class MemoryStorage:
                 table.append_log(line)
             accepted = [_end(table, end, now) for end in ends]
             claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
+            if self._keep_ended is not None:
+                table.trim(self._keep_ended)
         self._ring()
         return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
 

@@ -216,6 +216,15 @@ class Table:
                 taken.append(row)
         return taken
 
+    def trim(self, keep: int) -> None:
+        """Delete ended rows, the first to be pruned first, until at most `keep` are left."""
+        retained = self._retained
+        while len(retained) > keep:
+            until, task_id = heappop(retained)
+            row = self.rows.get(task_id)
+            if row is not None and row.retain_until == until:
+                self.forget(row)
+
     def _remember(self, row: Row, end: Completion) -> None:
         attempt = Attempt(end.task_id, end.attempt, end.outcome, row.worker, row.started_at, end.finished_at, end.error)
         if row.attempts is None:

@@ -36,6 +36,14 @@ class Gates:
             if self.enter(candidate):
                 self._admit(candidate)
 
+    def recall(self, assignment: Assignment) -> bool:
+        """Take one back that waits; return whether it did."""
+        try:
+            self._waiting[assignment.function].remove(assignment)
+        except (KeyError, ValueError):
+            return False
+        return True
+
     def waiting(self) -> int:
         """Return how many wait."""
         return sum(len(queue) for queue in self._waiting.values())

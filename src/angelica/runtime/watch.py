@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -24,6 +25,7 @@ class Watch:
         self.next = NEVER
         self._running = running
         self._wall = wall
+        self._lock = threading.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -39,9 +41,12 @@ class Watch:
 
     def look_at(self, moment: int) -> None:
         """Look again at `moment` (wall microseconds), if nothing is due earlier; any thread."""
-        if moment < self.next and self._loop is not None:
+        with self._lock:  # threads and the loop may all have found theirs to be the earliest
+            loop = self._loop
+            if moment >= self.next or loop is None:
+                return
             self.next = moment
-            self._loop.call_soon_threadsafe(self._arm)
+        loop.call_soon_threadsafe(self._arm)
 
     def _arm(self) -> None:
         if self._loop is None:
@@ -56,6 +61,8 @@ class Watch:
     def _look(self) -> None:
         now = self._wall()
         upcoming = NEVER
+        with self._lock:  # what begins while we look is not among those we look at, and says so itself
+            self.next = NEVER
         for assignment in self._running():
             ends_by = assignment.ends_by
             if ends_by is None:  # not begun, or ended and waiting to be written
@@ -65,5 +72,6 @@ class Watch:
                 upcoming = min(upcoming, now + AGAIN)
             else:
                 upcoming = min(upcoming, ends_by)
-        self.next = upcoming
+        with self._lock:
+            self.next = min(self.next, upcoming)
         self._arm()

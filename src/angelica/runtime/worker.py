@@ -286,8 +286,13 @@ class Worker:
     def cancel(self, task_id: str, reason: str) -> None:
         """Tell the handler of a held task to stop, because a cancel was requested."""
         assignment = self._holdings.get(task_id)
-        if assignment is not None and assignment.stop_reason is None:
-            assignment.stop("cancel", reason)
+        if assignment is None or assignment.stop_reason is not None or assignment.stop("cancel", reason):
+            return
+        # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
+        if self._gates.recall(assignment):
+            self._finish(assignment, Released())
+        elif self._executors[assignment.code.executor].recall(assignment):
+            self._done(assignment, Released())
 
     def _lose(self, assignment: Assignment) -> None:
         """The lease is no longer ours: stop the handler; nothing of it will be written."""

@@ -60,6 +60,13 @@ class AsyncExecutor:
         self._backlog.clear()
         return waiting
 
+    def recall(self, assignment: Assignment) -> bool:
+        try:
+            self._backlog.remove(assignment)
+        except ValueError:
+            return False
+        return True
+
     async def close(self) -> None:
         self._closing = True
         runners = list(self._runners)

@@ -33,6 +33,10 @@ class Executor(Protocol):
         """Give back all assignments that have not begun."""
         ...
 
+    def recall(self, assignment: Assignment) -> bool:
+        """Give one back if it has not begun; return whether it was given back."""
+        ...
+
     async def close(self) -> None:
         """Release threads and tasks; handlers that still run are abandoned."""
         ...

@@ -70,6 +70,14 @@ class ThreadExecutor:
                 self._collected += len(waiting)
                 return waiting
 
+    def recall(self, assignment: Assignment) -> bool:
+        try:
+            self._backlog.remove(assignment)
+        except ValueError:
+            return False
+        self._collected += 1
+        return True
+
     async def close(self) -> None:
         self._closed = True
         for thread in self._threads:

@@ -22,8 +22,12 @@ create table if not exists migrations (
 
 
 def initialise(connection: apsw.Connection, path: Path) -> None:
-    """Mark an empty file as ours and put it into WAL mode, in this order: the mark must not stand in the WAL alone."""
-    if path.stat().st_size == 0:
+    """Mark an empty file as ours and put it into WAL mode, in this order: the mark must not stand in the WAL alone.
+
+    SQLite is asked whether it is empty, not the file system: a first start that was killed leaves a journal, which
+    SQLite rolls back at this very moment, mark and all.
+    """
+    if connection.pragma("application_id") == 0 and not connection.execute("select 1 from sqlite_schema").fetchall():
         connection.execute(f"pragma application_id = {APPLICATION_ID}")
     if connection.pragma("journal_mode", "wal") != "wal":
         raise SchemaMismatch(f"{path}: SQLite cannot keep a write-ahead log here")

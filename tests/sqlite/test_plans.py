@@ -16,8 +16,8 @@ from typing import Any
 import apsw
 import pytest
 
-from angelica.storage.rows import policy_text, to_json
 from angelica.domain.task import DEFAULT_POLICY
+from angelica.storage.rows import policy_text, to_json
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.storage.sqlite.connect import connect
 from angelica.storage.sqlite.opened import VERBS

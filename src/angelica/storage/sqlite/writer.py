@@ -83,9 +83,8 @@ class Writer:
 
     def close(self) -> None:
         """Finish what was accepted, then let the file go; blocks, at most for the patience."""
-        if self._refusal is None:
-            self._refusal = StorageUnavailable("the storage is closed")
-            self._calls.put(None)
+        self._refusal = StorageUnavailable("the storage is closed")
+        self._calls.put(None)
         self._thread.join(self._patience / 1_000_000 + 5)
         if not self._thread.is_alive():
             self._lock.close()

@@ -108,7 +108,10 @@ class Completer:
         mark = self._storage.mark(Topic.READY)
         while True:
             pause = self._poll * (0.75 + 0.5 * self._chance())
-            mark = await self._storage.wait(Topic.READY, mark, pause)
+            try:
+                mark = await self._storage.wait(Topic.READY, mark, pause)
+            except StorageError:  # a wake-up is a hint: without it there is the poll
+                await asyncio.sleep(pause)
             self._hungry = self._room.kinds
             self._nudged.set()
 
@@ -120,7 +123,7 @@ class Completer:
             try:
                 while await self._exchange():
                     failures = 0
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - nothing may end the one loop that writes ends
                 failures += 1
                 self._report(error, failures)
                 pause = min(FIRST_PAUSE * 2 ** min(failures, 10), LONGEST_PAUSE)
@@ -135,18 +138,19 @@ class Completer:
             return False
         ends, self._ends = self._ends, []
         lines, self._lines = self._lines, []
+        notes, self._notes = self._notes, []
         if claim is not None:
             self._hungry = self._hungry - {kind for kind, _ in claim.room}
         self._in_flight = True
         try:
-            if self._notes:  # rare, so not worth a place in every exchange; an end must not overtake its note
-                await self._storage.annotate(self._notes)
-                self._notes = []
+            if notes:  # rare, so not worth a place in every exchange; an end must not overtake its note
+                await self._storage.annotate(notes)
             reply = await self._storage.exchange([end for _, end in ends], claim, now=self._clock.now(), journal=lines)
         except BaseException:
             # The outcome may be unknown: ends are fenced and claims come back as strays, so all of it may be repeated.
             self._ends[:0] = ends
             self._lines[:0] = lines
+            self._notes[:0] = notes
             self._hungry = self._room.kinds
             raise
         finally:
@@ -166,10 +170,13 @@ class Completer:
         self._turn += 1
         return Claim(self._worker, wanted, room, self._queues, self._turn)
 
-    def _report(self, error: StorageError, failures: int) -> None:
-        self.problem = str(error)
-        if failures == 1 or not isinstance(error, StorageUnavailable):
-            log.warning("the store does not take our ends (%d waiting): %s", len(self._ends), error)
+    def _report(self, error: Exception, failures: int) -> None:
+        self.problem = str(error) or repr(error)
+        if isinstance(error, StorageError):
+            if failures == 1 or not isinstance(error, StorageUnavailable):
+                log.warning("the store does not take our ends (%d waiting): %s", len(self._ends), error)
+        else:
+            log.error("an exchange with the store failed (%d in a row)", failures, exc_info=error)
 
 
 def _still_hungry(claim: Claim, reply: Exchanged) -> set[str]:

@@ -32,6 +32,10 @@ class Room:
         mean = self._mean.get(kind)
         self._mean[kind] = run_time if mean is None else mean + WEIGHT * (run_time - mean)
 
+    def misjudged(self, kind: str) -> None:
+        """Forget the mean of a kind: what is running takes longer than it says."""
+        self._mean.pop(kind, None)
+
     def ahead(self, kind: str, slots: int) -> int:
         """Return how many assignments may wait for a slot."""
         mean = self._mean.get(kind)

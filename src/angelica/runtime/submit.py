@@ -78,17 +78,19 @@ def current_parent() -> Parent | None:
 class TaskMaker:
     """Makes tasks; `bits(n)` gives n random bits."""
 
-    __slots__ = ("_bits", "_snowflake")
+    __slots__ = ("_bits", "_last", "_snowflake")
 
     def __init__(self, bits: Callable[[int], int]) -> None:
         self._bits = bits
+        self._last = 0
         self._snowflake = Snowflake(bits(_NODES))
 
     def plain(self, defaults: Defaults, payload: str, wall: int) -> NewTask:
         """Return a task with nothing but its function's defaults: the hot path."""
         bits = self._bits
+        self._last = at = wall if wall > self._last else self._last + 1
         return _new_task(
-            uuid7(wall, bits(74)),
+            uuid7(at, bits(74)),
             defaults.name,
             payload,
             wall,
@@ -139,7 +141,7 @@ class TaskMaker:
         """Return a new task that does what `spec` did: same arguments, policy and labels, and a budget of its own."""
         return replace(
             spec,
-            id=uuid7(wall, self._bits(74)),
+            id=self._uuid7(wall),
             run_at=run_at,
             created_at=wall,
             expires_at=None,
@@ -147,10 +149,15 @@ class TaskMaker:
             extras=replace(spec.extras, retry_of=spec.id, digest=None, schedule_id=None),
         )
 
+    def _uuid7(self, wall: int) -> str:
+        # No two of this process share a microsecond: tasks of one batch are claimed in the order they were given.
+        self._last = at = wall if wall > self._last else self._last + 1
+        return uuid7(at, self._bits(74))
+
     def _id(self, defaults: Defaults, wall: int) -> str:
         match defaults.id_strategy:
             case "uuid7":
-                return uuid7(wall, self._bits(74))
+                return self._uuid7(wall)
             case "uuid4":
                 return uuid4(self._bits(128))
             case "snowflake":

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from angelica.clock import Now
@@ -32,6 +33,7 @@ from angelica.runtime.notes import Notes
 from angelica.runtime.pulse import LeaseTimes, OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
+from angelica.runtime.turnover import Turnover
 from angelica.runtime.watch import Watch
 from angelica.storage.protocol import Storage, WorkerInfo
 
@@ -99,6 +101,7 @@ class Worker:
         }
         self._gates = Gates(self._admit)
         self._room = Room(tuple(self._executors.values()), cap=settings.cap)
+        self._turnover = Turnover(tuple(self._executors.values()), self._room, lambda a: self._done(a, Released()))
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._watch = Watch(self._holdings.all, wall=self._wall)
         self._completer = Completer(
@@ -122,6 +125,7 @@ class Worker:
         await self._pulse.start()
         self._notes.start()
         self._completer.start()
+        self._turnover.start()
 
     async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
         """Claim no more, give running handlers the grace time, hand back the rest and leave no lease behind.
@@ -129,6 +133,7 @@ class Worker:
         `hasten` set cuts the grace short.
         """
         self._completer.claiming = False
+        self._turnover.stop()
         self._release_waiting()
         await self._until_idle(self._settings.grace, hasten)
         for assignment in self._holdings.all():
@@ -221,7 +226,12 @@ class Worker:
         function = self._code.get(name)
         if function is None or function.executor not in self._executors:
             return None
-        self._calls[name] = known = (function, self._code.call_of(function))
+        try:
+            call = self._code.call_of(function)
+        except Exception as error:
+            log.exception("the middleware of %s failed; its tasks fail with it", name)
+            call = partial(_fail, error)
+        self._calls[name] = known = (function, call)
         return known
 
     def _give_back(self, task: Task, slot: int, outcome: Released) -> None:
@@ -334,6 +344,11 @@ class Worker:
     def running(self) -> tuple[Assignment, ...]:
         """Return the attempts whose handlers are running now."""
         return tuple(a for a in self._holdings.all() if a.interrupt is not None)
+
+
+def _fail(error: Exception, *_args: object, **_kwargs: object) -> None:
+    """Stand in for a handler that could not be wrapped in its middleware."""
+    raise error
 
 
 class _Nobody:

@@ -60,6 +60,9 @@ class AsyncExecutor:
         self._backlog.clear()
         return waiting
 
+    def first_waiting(self) -> Assignment | None:
+        return self._backlog[0] if self._backlog else None
+
     def recall(self, assignment: Assignment) -> bool:
         try:
             self._backlog.remove(assignment)

@@ -33,6 +33,10 @@ class Executor(Protocol):
         """Give back all assignments that have not begun."""
         ...
 
+    def first_waiting(self) -> Assignment | None:
+        """Return the first that has not begun, None if none waits."""
+        ...
+
     def recall(self, assignment: Assignment) -> bool:
         """Give one back if it has not begun; return whether it was given back."""
         ...

@@ -70,6 +70,12 @@ class ThreadExecutor:
                 self._collected += len(waiting)
                 return waiting
 
+    def first_waiting(self) -> Assignment | None:
+        try:
+            return self._backlog[0]
+        except IndexError:
+            return None
+
     def recall(self, assignment: Assignment) -> bool:
         try:
             self._backlog.remove(assignment)

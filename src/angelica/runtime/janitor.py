@@ -11,11 +11,11 @@ from typing import Final
 from angelica.clock import Now
 from angelica.domain.events import TasksEnded, WorkerLost
 from angelica.domain.lifecycle import Completion, complete
-from angelica.domain.outcome import LeaseExpired, Outcome, Released
+from angelica.domain.outcome import LeaseExpired, Released
 from angelica.domain.task import Task
 from angelica.runtime.means import Means
-from angelica.runtime.settle import Death, Settled, settle_worker
-from angelica.runtime.startfile import read_started
+from angelica.runtime.settle import Death, Settled, has_begun, settle_worker
+from angelica.runtime.startfile import Started, read_start_file
 from angelica.storage.protocol import Storage, WorkerRow
 
 log: Final = logging.getLogger("angelica.janitor")
@@ -66,7 +66,7 @@ class Janitor:
             self._storage,
             row.info.id,
             death=death,
-            start_file=row.info.start_file,
+            start_file=self._start_file(row),
             now=self._clock.now(),
             chance=self._chance,
         )
@@ -88,7 +88,8 @@ class Janitor:
             tasks = await self._storage.expired(now=now, limit=PAGE)
             if not tasks:
                 return
-            ends = tuple((task, self._end(task, workers, now)) for task in tasks)
+            started = {name: self._started(workers.get(name)) for name in {task.worker or "" for task in tasks}}
+            ends = tuple((task, self._end(task, started[task.worker or ""], now)) for task in tasks)
             reply = await self._storage.exchange([end for _, end in ends], None, now=now)
             done = tuple(pair for pair, ok in zip(ends, reply.accepted, strict=True) if ok)
             if done:
@@ -97,17 +98,23 @@ class Janitor:
             if len(done) < len(tasks) or len(tasks) < PAGE:
                 return
 
-    def _end(self, task: Task, workers: dict[str, WorkerRow], now: Now) -> Completion:
-        outcome = self._judge(task, workers)
-        return complete(task, outcome, now=now, chance=self._chance(), started_at=task.started_at, expired_by=now.tick)
+    def _started(self, row: WorkerRow | None) -> Started | None:
+        """Return what the worker's start file says, None where it cannot be known."""
+        path = None if row is None else self._start_file(row)
+        return None if path is None else read_start_file(path)
 
-    def _judge(self, task: Task, workers: dict[str, WorkerRow]) -> Outcome:
-        """A lease ran out: the attempt is to blame only if its handler had begun."""
-        row = workers.get(task.worker or "")
-        begun = task.started_at is not None
-        if row is not None and row.info.start_file is not None and row.info.host == self._host.name:
-            begun = begun or task.lease in read_started(row.info.start_file)
-        return LeaseExpired(task.worker or "") if begun else Released()
+    def _start_file(self, row: WorkerRow) -> str | None:
+        """Return the path of a start file that can be believed: of this host, and of this boot.
+
+        It is never synced, so what a power cut left of it may be of any moment.
+        """
+        info = row.info
+        return info.start_file if (info.host, info.boot) == (self._host.name, self._host.boot) else None
+
+    def _end(self, task: Task, started: Started | None, now: Now) -> Completion:
+        # A lease ran out: the attempt is to blame only if its handler had begun.
+        outcome = LeaseExpired(task.worker or "") if has_begun(task, started) else Released()
+        return complete(task, outcome, now=now, chance=self._chance(), started_at=task.started_at, expired_by=now.tick)
 
     def _report(self, done: tuple[tuple[Task, Completion], ...]) -> None:
         counts: dict[str, Counter[bool]] = {}

@@ -65,9 +65,8 @@ async def settle_worker(
 ) -> Settled:
     """End all that the dead `worker` still holds and void its lease.
 
-    An attempt that had begun by its start file is `Crashed`, all others are `Released`. Where the file cannot be
-    read, those whose start a heartbeat reported count as begun. Only call it for a worker that is known to be
-    dead. Safe to repeat and to race with a sweep: every end is fenced.
+    An attempt that had begun by its start file is `Crashed`, all others are `Released` (see `has_begun`). Only call
+    it for a worker that is known to be dead. Safe to repeat and to race with a sweep: every end is fenced.
     """
     started = read_start_file(start_file) if start_file else None
     await storage.end_worker(worker, now=now)
@@ -100,19 +99,28 @@ async def settle_worker(
 
 def judge(task: Task, started: Started | None, death: Death) -> Outcome:
     """Return how the attempt that `task` was in has ended, given what its worker's start file says."""
-    lease = task.lease
-    if started is not None and lease in started.ended:
-        # The handler had returned, so it is not to blame; but a task that forgives no crash must not run twice.
-        begun = task.policy.max_crashes == 0
-    elif started is None or (started.full and lease not in started.running):
-        begun = task.started_at is not None
-    else:
-        begun = lease in started.running
-    if not begun:
+    if not has_begun(task, started):
         return Released()
     message = f"its worker process (pid {death.pid}) {death.words()}"
     kind = "SegmentationFault" if death.signal == signal.SIGSEGV else "WorkerDied"
     return Crashed(TaskError(reasons.CRASHED, type=kind, message=message, attempt=task.attempt))
+
+
+def has_begun(task: Task, started: Started | None) -> bool:
+    """Whether the attempt that `task` is in counts as begun, given its worker's start file (None: not to be read).
+
+    A task that forgives no crash runs at most once, so it is also taken as begun where its handler had returned but
+    that was not stored, and where nothing is known.
+    """
+    lease, at_most_once = task.lease, task.policy.max_crashes == 0
+    if started is not None:
+        if lease in started.running:
+            return True
+        if lease in started.ended:
+            return at_most_once
+        if not started.full:
+            return False
+    return task.started_at is not None or at_most_once
 
 
 def _remove(start_file: str) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from angelica.clock import Now
 from angelica.domain import reasons
@@ -19,12 +18,12 @@ from angelica.domain.task import Lease, Task
 from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
+from angelica.runtime.code import Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
 from angelica.runtime.executors.asyncio import AsyncExecutor
 from angelica.runtime.executors.base import Executor
 from angelica.runtime.executors.thread import ThreadExecutor
-from angelica.runtime.functions import Function
 from angelica.runtime.gate import Gates
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
@@ -56,18 +55,6 @@ class WorkerSettings:
     checkpoint_limit: int
 
 
-class Code(Protocol):
-    """The functions that this process has code for."""
-
-    def get(self, name: str) -> Function[..., Any] | None: ...
-
-    def names(self) -> Iterable[str]: ...
-
-    def call_of(self, function: Function[..., Any]) -> Callable[..., Any]:
-        """Return the function's handler inside its middleware and run hooks."""
-        ...
-
-
 class Worker:
     """One worker of one process. `start` and `stop` on its event loop."""
 
@@ -85,20 +72,19 @@ class Worker:
         self.info = info
         self.refused = 0
         self._storage = storage
-        self._code = code
         self._settings = settings
         self._clock = means.clock
         self._wall = means.clock.wall
         self._chance = means.chance
         self._emit = means.emit
         self._journal = journal
-        self._calls: dict[str, tuple[Function[..., Any], Callable[..., Any]]] = {}
         self._holdings = Holdings(start_file)
         steps = AttemptSteps(wall=self._wall)
         self._executors: dict[str, Executor] = {
             "async": AsyncExecutor(settings.async_slots, steps=steps, begin=self._begin, done=self._done),
             "thread": ThreadExecutor(settings.thread_slots, steps=steps, begin=self._begin, done=self._done),
         }
+        self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
         self._room = Room(tuple(self._executors.values()), cap=settings.cap)
         self._turnover = Turnover(tuple(self._executors.values()), self._room, lambda a: self._done(a, Released()))
@@ -209,8 +195,9 @@ class Worker:
     def _take(self, tasks: Sequence[Task]) -> None:
         """Make assignments of claimed tasks and hand them to their executors."""
         batches: dict[str, list[Assignment]] = {}
+        calls = self._calls
         for task, slot in zip(tasks, self._holdings.slots(tasks), strict=True):
-            known = self._calls.get(task.spec.function) or self._learn(task.spec.function)
+            known = calls.known.get(task.spec.function) or calls.learn(task.spec.function)
             if known is None:  # left to a worker that has the code
                 self._give_back(task, slot, Released(held=reasons.UNKNOWN_FUNCTION))
                 continue
@@ -221,18 +208,6 @@ class Worker:
                 batches.setdefault(function.executor, []).append(assignment)
         for kind, batch in batches.items():
             self._executors[kind].submit(batch)
-
-    def _learn(self, name: str) -> tuple[Function[..., Any], Callable[..., Any]] | None:
-        function = self._code.get(name)
-        if function is None or function.executor not in self._executors:
-            return None
-        try:
-            call = self._code.call_of(function)
-        except Exception as error:
-            log.exception("the middleware of %s failed; its tasks fail with it", name)
-            call = partial(_fail, error)
-        self._calls[name] = known = (function, call)
-        return known
 
     def _give_back(self, task: Task, slot: int, outcome: Released) -> None:
         """Release a task that this worker holds and will not run."""
@@ -344,11 +319,6 @@ class Worker:
     def running(self) -> tuple[Assignment, ...]:
         """Return the attempts whose handlers are running now."""
         return tuple(a for a in self._holdings.all() if a.interrupt is not None)
-
-
-def _fail(error: Exception, *_args: object, **_kwargs: object) -> None:
-    """Stand in for a handler that could not be wrapped in its middleware."""
-    raise error
 
 
 class _Nobody:

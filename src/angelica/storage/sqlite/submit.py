@@ -24,41 +24,40 @@ _MOST_CHARACTERS: Final = 8_000_000
 
 
 class Parcel:
-    """The tasks of one call as rows ready to write, made by the caller while the writer writes others.
+    """Tasks of one or several calls as rows ready to write, made on the callers' side while the writer writes others.
 
     `plain` and `full` are pieces of JSON text without the outer brackets, each with its number of rows: those of many
     calls make one text.
     """
 
-    __slots__ = ("counts", "full", "labels", "plain", "tasks", "wall")
+    __slots__ = ("counts", "full", "labels", "plain")
 
-    def __init__(self, tasks: Sequence[NewTask], wall: int) -> None:
-        self.tasks = tasks
-        self.wall = wall
+    def __init__(self, parts: Sequence[tuple[Sequence[NewTask], int]]) -> None:
         self.counts: dict[tuple[str, str], int] = {}
         self.plain: list[Piece] = []
         self.full: list[Piece] = []
         self.labels: list[tuple[str, str, str]] = []
-        self._pack()
+        self._pack(parts)
 
-    def _pack(self) -> None:
-        wall, counts = self.wall, self.counts
+    def _pack(self, parts: Sequence[tuple[Sequence[NewTask], int]]) -> None:
+        counts = self.counts
         plain: list[tuple[object, ...]] = []
         full: list[tuple[object, ...]] = []
         size = 0
-        for task in self.tasks:
-            state = "queued" if task.run_at <= wall else "scheduled"
-            key = (task.queue, state)
-            counts[key] = counts.get(key, 0) + 1
-            if is_plain(task):
-                plain.append(plain_row(task, state))
-            else:
-                full.append(full_row(task, state))
-                self.labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
-            size += len(task.payload)
-            if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
-                self._cut(plain, full)
-                size = 0
+        for tasks, wall in parts:
+            for task in tasks:
+                state = "queued" if task.run_at <= wall else "scheduled"
+                key = (task.queue, state)
+                counts[key] = counts.get(key, 0) + 1
+                if is_plain(task):
+                    plain.append(plain_row(task, state))
+                else:
+                    full.append(full_row(task, state))
+                    self.labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
+                size += len(task.payload)
+                if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
+                    self._cut(plain, full)
+                    size = 0
         self._cut(plain, full)
 
     def _cut(self, plain: list[tuple[object, ...]], full: list[tuple[object, ...]]) -> None:
@@ -68,7 +67,7 @@ class Parcel:
                 rows.clear()
 
 
-def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> list[Enqueued]:
+def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> None:
     """Store the tasks of many calls in one go; raises `Clash` if one of them stands already."""
     _write_pieces(tx, "insert_plain", [piece for parcel in parcels for piece in parcel.plain])
     _write_pieces(tx, "insert_full", [piece for parcel in parcels for piece in parcel.full])
@@ -79,7 +78,11 @@ def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> list[Enqueued]:
         for (queue, state), n in parcel.counts.items():
             tx.count(queue, state, n)
             tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
-    return [_enqueued(tuple([_submitted(task.id, "created") for task in parcel.tasks])) for parcel in parcels]
+
+
+def all_created(tasks: Sequence[NewTask]) -> Enqueued:
+    """Return the answer to tasks that were all new."""
+    return _enqueued(tuple([_submitted(task.id, "created") for task in tasks]))
 
 
 def _write_pieces(tx: Transaction, verb: str, pieces: Sequence[Piece]) -> None:
@@ -98,7 +101,7 @@ def _write_pieces(tx: Transaction, verb: str, pieces: Sequence[Piece]) -> None:
 
 def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int) -> None:
     """Write tasks that are known to be new."""
-    submit_merged(tx, [Parcel(tasks, wall)])
+    submit_merged(tx, [Parcel([(tasks, wall)])])
 
 
 def submit(

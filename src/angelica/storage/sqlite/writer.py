@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from asyncio import Future
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -15,14 +17,15 @@ from angelica.clock import tick_micros
 from angelica.domain.task import NewTask
 from angelica.errors import Refused, StorageCorrupt, StorageUnavailable
 from angelica.storage.protocol import Topic
-from angelica.storage.sqlite.calls import Answer, Call, deliver
+from angelica.storage.sqlite.calls import Answer, Call, Submit, Turn, deliver
 from angelica.storage.sqlite.connect import BROKEN, translate
 from angelica.storage.sqlite.lock import WriterLock
-from angelica.storage.sqlite.submit import Parcel, submit, submit_merged
+from angelica.storage.sqlite.submit import all_created, submit, submit_merged
 from angelica.storage.sqlite.transaction import Clash, Transaction
 
 _MOST_CALLS: Final = 4_000
 _MOST_TASKS: Final = 10_000
+_TURN: Final = 1_000
 _WAITS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
 WriteCall = Call[Transaction]
@@ -54,7 +57,8 @@ class Writer:
         self._on_ring = on_ring
         self._connection: apsw.Connection | None = open_connection()
         self._lock = WriterLock(lock_fd, patience=patience, on_stuck=self._abandon)
-        self._calls: SimpleQueue[WriteCall | None] = SimpleQueue()
+        self._calls: SimpleQueue[Sequence[WriteCall] | None] = SimpleQueue()
+        self._local = threading.local()
         self._guard = threading.Lock()
         self._waiting: Sequence[WriteCall] = ()
         self._pid = os.getpid()
@@ -67,19 +71,48 @@ class Writer:
 
     async def call(self, work: Callable[[Transaction], Any]) -> Any:
         """Run `work` in a transaction and return what it returns, once that is on disk."""
-        return await self._put(Call(work))
+        self._check_open()
+        call: WriteCall = Call(work)
+        self._put(call)
+        return await call.future
 
-    async def submit(self, tasks: Sequence[NewTask], wall: int) -> Any:
-        """Store tasks as one part of whatever else gathered."""
-        return await self._put(Call(None, Parcel(tasks, wall)))
+    def submit(self, tasks: Sequence[NewTask], wall: int) -> Future[Any]:
+        """Store tasks together with whatever else the running event loop submits in its turn."""
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        turn: Turn | None = getattr(self._local, "turn", None)
+        if turn is None or turn.loop is not loop:
+            self._local.turn = turn = Turn(loop)
+            loop.call_soon(self._send, turn)
+        future = turn.add(tasks, wall)
+        if turn.tasks >= _TURN:
+            self._local.turn = None
+            self._put(turn)
+            turn.calls = []
+        return future
 
-    async def _put(self, call: WriteCall) -> Any:
+    def _send(self, turn: Turn) -> None:
+        """The turn is over: hand its submits to the thread."""
+        if getattr(self._local, "turn", None) is turn:
+            self._local.turn = None
+        if turn.calls:
+            self._put(turn)
+
+    def _put(self, item: WriteCall | Turn) -> None:
+        if isinstance(item, Call):
+            self._calls.put([item])
+            return
+        calls = item.pack()
+        if self._refusal is not None:
+            deliver([(call, (None, self._refusal)) for call in calls])
+        elif calls:
+            self._calls.put(calls)
+
+    def _check_open(self) -> None:
         if self._refusal is not None:
             raise self._refusal
         if os.getpid() != self._pid:
             raise StorageUnavailable("the storage was opened before a fork: open it in the process that uses it")
-        self._calls.put(call)
-        return await call.future
 
     def close(self) -> None:
         """Finish what was accepted, then let the file go; blocks, at most for the patience."""
@@ -102,16 +135,16 @@ class Writer:
                 break
         self._drop_connection()
 
-    def _gather(self, first: WriteCall) -> tuple[list[WriteCall], bool]:
-        calls, tasks = [first], _weight(first)
+    def _gather(self, first: Sequence[WriteCall]) -> tuple[list[WriteCall], bool]:
+        calls, tasks = list(first), _weight(first)
         get = self._calls.get_nowait
         with suppress(Empty):
             while len(calls) < _MOST_CALLS and tasks < _MOST_TASKS:
-                call = get()
-                if call is None:
+                more = get()
+                if more is None:
                     return calls, True
-                calls.append(call)
-                tasks += _weight(call)
+                calls += more
+                tasks += _weight(more)
         return calls, False
 
     def _serve(self, calls: Sequence[WriteCall]) -> None:
@@ -140,8 +173,8 @@ class Writer:
         with self._guard:
             calls = [call for call in self._waiting if not call.done]
             with suppress(Empty):
-                while (call := self._calls.get_nowait()) is not None:
-                    calls.append(call)
+                while (more := self._calls.get_nowait()) is not None:
+                    calls += more
                 self._calls.put(None)
             for call in calls:
                 call.done = True
@@ -236,19 +269,21 @@ class Writer:
             self._connection = None
 
 
-def _weight(call: WriteCall) -> int:
-    return 0 if call.parcel is None else len(call.parcel.tasks)
+def _weight(calls: Iterable[WriteCall]) -> int:
+    return sum(len(call.tasks) for call in calls if isinstance(call, Submit))
 
 
 def _together(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Answer]:
     """All calls in one go; a refusal of ours is raised before its call has written anything."""
-    parcels = [call.parcel for call in calls if call.parcel is not None]
-    stored = iter(submit_merged(transaction, parcels) if parcels else ())
+    parcels = {id(call.parcel): call.parcel for call in calls if isinstance(call, Submit) and call.parcel is not None}
+    if parcels:
+        submit_merged(transaction, list(parcels.values()))
     answers: list[Answer] = []
     for call in calls:
-        if call.work is None:
-            answers.append((next(stored), None))
+        if isinstance(call, Submit):
+            answers.append((all_created(call.tasks), None))
             continue
+        assert call.work is not None
         try:
             answers.append((call.work(transaction), None))
         except Refused as refusal:
@@ -274,6 +309,6 @@ def _carefully(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Ans
 
 
 def _one(transaction: Transaction, call: WriteCall) -> Any:
-    if call.parcel is not None:
-        return submit(transaction, call.parcel.tasks, wall=call.parcel.wall)
+    if isinstance(call, Submit):
+        return submit(transaction, call.tasks, wall=call.wall)
     return None if call.work is None else call.work(transaction)

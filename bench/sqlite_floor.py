@@ -39,9 +39,8 @@ def report(what: str, count: int, began: float, cpu: float) -> None:
 
 async def bulk(storage: SqliteStorage, count: int, size: int, callers: int) -> None:
     now = await storage.time()
-    batches = [(made := tasks(count, now))[start : start + size] for start in range(0, count, size)]
-    del made
-    line = iter(batches)
+    made = tasks(count, now)
+    line = iter([made[start : start + size] for start in range(0, count, size)])
 
     async def call() -> None:
         for batch in line:

@@ -110,7 +110,7 @@ class Writer:
 
     def _check_open(self) -> None:
         if self._refusal is not None:
-            raise self._refusal
+            raise self._refusal.with_traceback(None)  # or each raise would lengthen the last one's
         if os.getpid() != self._pid:
             raise StorageUnavailable("the storage was opened before a fork: open it in the process that uses it")
 

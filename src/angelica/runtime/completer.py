@@ -33,8 +33,10 @@ class Written:
 class Completer:
     """One exchange at a time: ends gather while the last one is under way, so batches grow with the load.
 
-    `claiming` False stops new claims. A kind of executor is hungry while the store may have more for it: after a
-    ring, after the poll interval and after a full claim; a claim that came back short of a kind stills it.
+    `claiming` False stops new claims, and so does `trusted` while it says that the worker does not believe in its own
+    lease: what it claimed then it would only hand back, attempt after attempt. A kind of executor is hungry while the
+    store may have more for it: after a ring, after the poll interval and after a full claim; a claim that came back
+    short of a kind stills it.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Completer:
         on_written: Callable[[Written], None],
     ) -> None:
         self.claiming = True
+        self.trusted: Callable[[], bool] | None = None
         self.problem: str | None = None
         self._storage = storage
         self._worker = info.id
@@ -162,7 +165,7 @@ class Completer:
         return True
 
     def _claim(self) -> Claim | None:
-        if not (self.claiming and self._hungry):
+        if not (self.claiming and self._hungry) or (self.trusted is not None and not self.trusted()):
             return None
         room, wanted = self._room.now(self._hungry)
         if wanted <= 0:

@@ -93,6 +93,7 @@ class Worker:
         self._completer = Completer(
             storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
+        self._completer.trusted = self._trusts_its_lease
         self._pulse = Pulse(
             storage,
             info,
@@ -164,6 +165,9 @@ class Worker:
             self._finish(assignment, Released())
 
     # -- claims in ------------------------------------------------------------------------------------------------
+
+    def _trusts_its_lease(self) -> bool:
+        return self._wall() < self._pulse.trusted_until
 
     def _on_written(self, written: Written) -> None:
         """Take the reply of an exchange: forget what was written, take on what was claimed, say what happened."""

@@ -55,6 +55,7 @@ class Node:
         self._registry = registry
         self._clock = clock = means.clock
         self._durable = durable
+        self._loop: asyncio.AbstractEventLoop | None = None
         start_file = _start_file(settings, worker_id) if durable else None
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit)
         self.worker = Worker(
@@ -91,14 +92,18 @@ class Node:
         """Register the worker and begin; raises `StorageUnavailable`."""
         if self._durable:
             await self._declare()
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self.journal.on_pending = partial(_nudge, loop, self._flusher)
         await self.worker.start()
         for duty in self.duties:
             duty.start()
 
     async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
-        """Give running tasks the grace time, hand back the rest, and end."""
+        """Give running tasks the grace time, hand back the rest, and end; from any event loop."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            if not self._loop.is_closed():  # else all of it has ended with its loop
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self.stop(hasten=hasten), self._loop))
+            return
         for duty in self.duties[1:]:
             await duty.stop()
         await self.worker.stop(hasten=hasten)

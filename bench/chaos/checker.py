@@ -10,7 +10,7 @@ doing (the handler raised or ran out of time). Each must belong to a process tha
 - *unrecorded*: ended less than two seconds before the kill, and its end was not on disk yet.
 
 The sum of both over all kills is the number that was **running at the kills**; extra executions above it have no
-excuse. A hand-back at an orderly stop (outcome `released` in a process that was not killed) is its own number.
+excuse. A hand-back at a stop (outcome `released` in a process that was not killed itself) is its own number.
 """
 
 from __future__ import annotations
@@ -199,6 +199,8 @@ def _excuses(record: Record, starts: Mapping[tuple[str, int], Line], figures: di
             counts["handed_back"] += 1
             if outcome != "released":
                 yield Fault("no excuse", lease[0], f"attempt {lease[1]} ended {outcome}, and nobody killed {line.pid}")
+        elif lease not in ends and outcome == "released" and kill.target == "supervisor":
+            counts["handed_back"] += 1  # a child hears of its parent's end a moment before the kernel kills it for it
         elif lease not in ends:
             counts["interrupted"] += 1
             if outcome == "released":

@@ -92,7 +92,10 @@ class Run:
 
 @contextmanager
 def running(directory: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Iterator[Run]:
-    """Give a run in a fresh directory (kept if it is given, if a law was broken, and if the run raises); leave no process behind."""
+    """Give a run in a fresh directory, and leave no process behind.
+
+    The directory is kept if it is given, if a law was broken and if the run raises.
+    """
     made = Path(tempfile.mkdtemp(prefix="angelica-chaos-")) if directory is None else directory
     place = Place(made)
     run = Run(place, Store(place.store), say)

@@ -29,11 +29,12 @@ class LeaseTimes:
 
 @dataclass(frozen=True, slots=True)
 class OnReply:
-    """What is done about an answer, on the worker's event loop."""
+    """What is done about an answer, and about its absence (`distrust`), on the worker's event loop."""
 
     lost: Callable[[Assignment], None]
     cancel: Callable[[str, str], None]
     stray: Callable[[Task], None]
+    distrust: Callable[[], None]
 
 
 class Pulse:
@@ -67,6 +68,7 @@ class Pulse:
         self._heartbeat = Heartbeat(self._beat, interval=times.interval, chance=means.chance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
+        self._trust: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Register with a first beat, then go on beating; raises `StorageUnavailable`."""
@@ -74,11 +76,14 @@ class Pulse:
         await self._beat()
         self._heartbeat.start()
         self._listener = self._loop.create_task(self._listen(), name="angelica-control")
+        self._watch_trust(self._loop)
 
     async def stop(self, timeout: float) -> None:
         """End, and wait for the thread at most `timeout` seconds."""
         if self._listener is not None:
             self._listener.cancel()
+        if self._trust is not None:
+            self._trust.cancel()
         self._heartbeat.stop()
         await asyncio.to_thread(self._heartbeat.join, timeout)
 
@@ -95,6 +100,14 @@ class Pulse:
             if heard != mark:
                 self._heartbeat.nudge()
             mark = heard
+
+    def _watch_trust(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop the handlers once the lease is no longer trusted; look again when the trust of today will have ended."""
+        left = self.trusted_until - self._clock.wall()
+        if left <= 0:
+            self._on_reply.distrust()
+            left = SECOND
+        self._trust = loop.call_later(left / SECOND, self._watch_trust, loop)
 
     async def _beat(self) -> None:
         """Renew the lease; on the heartbeat's own loop."""

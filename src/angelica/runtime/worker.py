@@ -101,7 +101,7 @@ class Worker:
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray),
+            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self._distrust),
         )
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -288,6 +288,12 @@ class Worker:
         self._refuse("lease", (assignment.task_id,))
         assignment.stop("lost")
         self._holdings.drop(assignment)
+
+    def _distrust(self) -> None:
+        """No beat got through: soon our leases may be taken. Handlers stop; the fence judges what they end as."""
+        for assignment in self._holdings.all():
+            if assignment.stop_reason is None and not assignment.finished:
+                assignment.stop("release")
 
     def _on_stale(self, leases: frozenset[Lease], verb: str) -> None:
         """The store refused notes or log lines: those attempts are no longer ours."""

@@ -7,7 +7,7 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
@@ -21,17 +21,17 @@ from angelica.node import Node, make_lane, make_storage
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
-from angelica.runtime.functions import AsyncFunction, Call, Function
+from angelica.runtime.functions import AsyncFunction, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
 from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
-from angelica.runtime.options import Options
 from angelica.runtime.portal import Portal
 from angelica.runtime.registry import Decorator, FunctionRegistry
-from angelica.runtime.service import Accepted, Service
+from angelica.runtime.service import Service
 from angelica.settings import Settings
 from angelica.storage.protocol import Storage
+from angelica.submitter import Submitter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,11 +60,11 @@ class Engine:
         self.version: str = angelica.__version__
         self.tokens: Any = None
         self.hooks = Hooks()
-        self.functions = FunctionRegistry(self.settings, self.hooks, self)
+        self._portal = Portal()
+        self.functions = FunctionRegistry(self.settings, self.hooks, Submitter(self))
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)
-        self._portal = Portal()
         self._given_storage = storage
         self._storage: Storage | None = None
         self._service: Service | None = None
@@ -156,11 +156,19 @@ class Engine:
             state=lambda: self.state,
         )
         self._service.add_probe("worker", self._problem)
+        self.state = "RUNNING"
         self._storage = storage
         self._opened_by = os.getpid()
 
     async def start(self, worker: bool | None = None) -> None:  # noqa: FBT001 - start(worker=False) reads well
         """Open the store and, with `worker` (default: the setting `embed`), run tasks in this process until `stop`."""
+        try:
+            await self._start(worker)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self, worker: bool | None) -> None:  # noqa: FBT001 - as above
         await self.open()
         self.state = "RUNNING"
         self.started_at = self.clock.wall()
@@ -168,8 +176,9 @@ class Engine:
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
-            self._node = self._make_node(self.storage, durable=True)
-            await self._node.start()
+            node = self._make_node(self.storage, durable=True)
+            await node.start()
+            self._node = node
         if any(not function.durable for function in self.functions):
             await self._start_lane()
         self._hub.emit(EngineState(self.state))
@@ -211,17 +220,24 @@ class Engine:
 
     def shutdown(self) -> None:
         """Close the store from synchronous code and end the thread behind the blocking calls."""
-        self._portal.call(self.close())
+        if self._node is None:  # else a worker runs, and whoever started it stops it
+            self._portal.call(self.stop())
         self._portal.close()
 
     def __enter__(self) -> Self:
         """Run a worker in the background of synchronous code until the block ends."""
-        self._portal.call(self.start())
+        try:
+            self._portal.call(self.start())
+        except BaseException:
+            self._portal.close()
+            raise
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._portal.call(self.stop())
-        self._portal.close()
+        try:
+            self._portal.call(self.stop())
+        finally:
+            self._portal.close()
 
     async def __aenter__(self) -> Self:
         """Run a worker in this event loop until the block ends."""
@@ -297,30 +313,15 @@ class Engine:
 
         return starlette.accepted(self, task)
 
-    # -- submitting (what functions ask of their engine) ------------------------------------------------------------
+    # -- submitting -------------------------------------------------------------------------------------------------
 
-    async def submit_call(
-        self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
-    ) -> TaskHandle[Any]:
-        """Submit one call and return its handle."""
-        if self._service is None or (not function.durable and self._lane_node is None):
-            await self._ready(durable=function.durable)
-        accepted = await self.service.submit_one(function, args, kwargs, options)
-        if self.after_submit is not None:
-            await self.after_submit()
-        return self._handle(accepted)
+    def is_ready(self, *, durable: bool) -> bool:
+        """Whether a submit can go straight to the service."""
+        is_open = self._service is not None and self._opened_by == os.getpid()
+        return is_open and (durable or self._lane_node is not None)
 
-    async def submit_calls(
-        self, function: Function[Any, Any], calls: Sequence[Call], options: Options
-    ) -> list[TaskHandle[Any]]:
-        """Submit many calls in one transaction, all or none."""
-        await self._ready(durable=function.durable)
-        accepted = await self.service.submit_many(function, calls, options)
-        if self.after_submit is not None:
-            await self.after_submit()
-        return [self._handle(each) for each in accepted]
-
-    async def _ready(self, *, durable: bool) -> None:
+    async def get_ready(self, *, durable: bool) -> None:
+        """Open the store; for a task that is not durable, start what runs it."""
         await self.open()
         if not durable:
             await self._start_lane()
@@ -328,9 +329,6 @@ class Engine:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
         return self._portal.call(coroutine)
-
-    def _handle(self, accepted: Accepted) -> TaskHandle[Any]:
-        return TaskHandle(accepted.task, self.service, self.call, created=accepted.created, durable=accepted.durable)
 
     async def ahandle(self, task_id: str) -> TaskHandle[Any]:
         """Return the handle of a task by its id; raises `NotFound`."""

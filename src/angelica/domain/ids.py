@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final, Literal
 
 IdStrategy = Literal["uuid7", "uuid4", "snowflake"]
@@ -26,16 +27,43 @@ def check_id(text: str) -> str:
 
 
 def uuid7(wall: int, bits: int) -> str:
-    """Return a UUIDv7 (RFC 9562, section 5.7) of the moment `wall` (microseconds) and 74 random `bits`.
+    """Return a UUIDv7 (RFC 9562, section 5.7) of the moment `wall` (microseconds) and 62 `bits`."""
+    tail = f"{(bits & 0x3FFFFFFFFFFFFFFF) | 0x8000000000000000:016x}"
+    return f"{uuid7_head(wall)}{tail[:4]}-{tail[4:]}"
 
-    The microseconds below the millisecond go into `rand_a` (method 3 of section 6.2), so ids made one after the
-    other in one process sort by time.
+
+def uuid7_head(wall: int) -> str:
+    """Return the part of a UUIDv7 that says its moment.
+
+    The microseconds below the millisecond go into `rand_a` (method 3 of section 6.2).
     """
     ms, micros = divmod(wall, 1000)
     head = f"{ms:012x}"
-    fraction = (micros << 12) // 1000
-    tail = f"{(bits & 0x3FFFFFFFFFFFFFFF) | 0x8000000000000000:016x}"
-    return f"{head[:8]}-{head[8:]}-7{fraction:03x}-{tail[:4]}-{tail[4:]}"
+    return f"{head[:8]}-{head[8:]}-7{(micros << 12) // 1000:03x}-"
+
+
+class Uuid7:
+    """Makes UUIDv7 that sort in the order in which one process made them, also within a microsecond.
+
+    20 bits of a counter stand before 42 random bits (RFC 9562, section 6.2, method 1); `bits(n)` gives n random bits.
+    """
+
+    __slots__ = ("_bits", "_count", "_head", "_wall")
+
+    def __init__(self, bits: Callable[[int], int]) -> None:
+        self._bits = bits
+        self._count = 0
+        self._wall = -1
+        self._head = ""
+
+    def make(self, wall: int) -> str:
+        """Return the next id for the moment `wall` (microseconds)."""
+        if wall != self._wall:
+            self._head = uuid7_head(wall)
+            self._wall = wall
+        self._count = count = (self._count + 1) & 0xFFFFF
+        tail = f"{0x8000000000000000 | count << 42 | self._bits(42):016x}"
+        return f"{self._head}{tail[:4]}-{tail[4:]}"
 
 
 def uuid4(bits: int) -> str:

@@ -106,9 +106,9 @@ class Function(Generic[P, R]):
         """Submit one task and return its handle once it is stored; blocks."""
         return self._engine().call(self.aenqueue(*args, **kwargs))
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+    def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TaskHandle[R]]:
         """Submit one task and return its handle once it is stored."""
-        return await self._engine().submit_call(self, args, kwargs, self.options)
+        return self._engine().submit_call(self, args, kwargs, self.options)
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[TaskHandle[R]]:
         """Submit many tasks in one transaction, all or none: a tuple is positional arguments, a mapping named ones."""
@@ -139,7 +139,7 @@ class Function(Generic[P, R]):
 
     @property
     def context_parameter(self) -> str | None:
-        return self.prepare().context_parameter
+        return (self._binding or self.prepare()).context_parameter
 
     def prepare(self) -> Binding:
         """Return the plan of its arguments; raises `NameError` for an annotation that cannot be resolved (yet)."""

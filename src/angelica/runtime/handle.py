@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from angelica import strict_json
 from angelica.clock import SECOND, tick_micros
 from angelica.domain.status import status_of
-from angelica.domain.task import State, Task
+from angelica.domain.task import NewTask, State, Task
 from angelica.errors import TaskCancelled, TaskFailed, WaitTimeout
 from angelica.storage.protocol import CancelStatus, LogLine
 
@@ -42,11 +42,11 @@ class TaskHandle(Generic[R]):
     waits as long as it takes.
     """
 
-    __slots__ = ("_call", "_service", "_task", "created", "durable")
+    __slots__ = ("_call", "_service", "_spec", "_task", "created", "durable")
 
     def __init__(
         self,
-        task: Task,
+        task: Task | NewTask,
         service: Desk,
         call: Call,
         *,
@@ -55,34 +55,41 @@ class TaskHandle(Generic[R]):
     ) -> None:
         self.created = created
         self.durable = durable
-        self._task = task
         self._service = service
         self._call = call
+        if isinstance(task, Task):
+            self._spec = task.spec
+            self._task: Task | None = task
+        else:
+            self._spec = task
+            self._task = None  # made when somebody asks: most callers only keep the id, if that
 
     @property
     def id(self) -> str:
         """The task's id."""
-        return self._task.id
+        return self._spec.id
 
     @property
     def name(self) -> str:
         """The name of its function."""
-        return self._task.function
+        return self._spec.function
 
     @property
     def task(self) -> Task:
         """The task as last read."""
+        if self._task is None:
+            self._task = Task(self._spec, State.QUEUED, run_at=self._spec.run_at)
         return self._task
 
     @property
     def state(self) -> State:
         """Its state as last read."""
-        return self._task.state
+        return self.task.state
 
     @property
     def status(self) -> str:
         """`PENDING`, `RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELLED`, as last read."""
-        return status_of(self._task.state)
+        return status_of(self.task.state)
 
     async def arefresh(self) -> TaskHandle[R]:
         """Read the task again; raises `NotFound` once it is pruned."""
@@ -96,10 +103,10 @@ class TaskHandle(Generic[R]):
     async def await_(self, timeout: float | None = None) -> TaskHandle[R]:
         """Wait until the task has ended; raises `WaitTimeout`."""
         ends_at = None if timeout is None else tick_micros() + int(timeout * SECOND)
-        while not self._task.is_terminal:
+        while not self.task.is_terminal:
             left = FOREVER if ends_at is None else (ends_at - tick_micros()) / SECOND
             if left <= 0:
-                raise WaitTimeout(f"task {self.id} has not ended within {timeout} s; it is {self._task.state}")
+                raise WaitTimeout(f"task {self.id} has not ended within {timeout} s; it is {self.task.state}")
             self._task = await self._service.wait(self.id, left)
         return self
 
@@ -150,10 +157,10 @@ class TaskHandle(Generic[R]):
         return self._call(self.alogs())
 
     def __repr__(self) -> str:
-        return f"<TaskHandle {self.id} {self.name} {self._task.state}>"
+        return f"<TaskHandle {self.id} {self.name} {self.task.state}>"
 
     def _value(self) -> R:
-        task = self._task
+        task = self.task
         if task.state is State.SUCCEEDED:
             value: R = None if task.result is None else strict_json.loads(task.result)  # type: ignore[assignment]
             return value

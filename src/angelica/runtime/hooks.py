@@ -77,6 +77,12 @@ class Hooks:
         hooks = self._hooks
         return bool(hooks["before_submit"] or hooks["after_submit"])
 
+    @property
+    def concern_ends(self) -> bool:
+        """Whether any hook looks at how attempts end."""
+        hooks = self._hooks
+        return bool(hooks["on_success"] or hooks["on_failure"] or hooks["on_retry"] or hooks["on_cancel"])
+
     def wants(self, name: HookName) -> bool:
         """Whether any hook of that name is registered; the hot path asks this and nothing else."""
         return bool(self._hooks[name])

@@ -56,9 +56,12 @@ class Hub:
     def _ended(self, event: TasksEnded) -> None:
         """Warn of each task that failed for good, and run the hooks that concern the ends."""
         hooks = self._hooks
+        watched = hooks.concern_ends
         chosen: list[tuple[HookName, Task, Completion]] = []
         for task, end in event.ends:
             if end.state is State.SUCCEEDED:
+                if not watched:
+                    continue
                 name: HookName = "on_success"
             elif end.state is State.FAILED:
                 name = "on_failure"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from angelica.clock import Clock, Now
-from angelica.current import CURRENT
 from angelica.domain.events import Event, TasksSubmitted
 from angelica.domain.lifecycle import first_state
-from angelica.domain.task import NewTask, State, Task
+from angelica.domain.task import NewTask, Task
 from angelica.domain.value import maker
 from angelica.errors import (
     Aborted,
@@ -22,26 +21,14 @@ from angelica.errors import (
     UniqueConflict,
 )
 from angelica.runtime.depth import Depth
+from angelica.runtime.express import Express, Lane
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.hooks import Hooks, Submission
-from angelica.runtime.options import NO_OPTIONS, Options
+from angelica.runtime.options import Options
 from angelica.runtime.submit import Asked, Parent, TaskMaker, current_parent
 from angelica.storage.protocol import Request, Storage, Submitted
 
 _task: Final = maker(Task)
-
-
-class Lane(Storage, Protocol):
-    """The in-process queue of functions that are not durable."""
-
-    @property
-    def unfinished(self) -> int:
-        """How many of its tasks have not ended."""
-        ...
-
-    def drop_oldest(self, *, now: Now) -> Task | None:
-        """Cancel the oldest ready task and return it, None if none is ready."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +38,6 @@ class Accepted:
     task: Task
     created: bool
     durable: bool = True
-
-
-_accepted: Final = maker(Accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +72,21 @@ class Intake:
         self._state = state
         max_depth, self._memory_bound = bounds
         self._depth = None if max_depth is None else Depth(storage, clock, max_depth)
+        self.express = Express(
+            storage,
+            lane,
+            clock=clock,
+            hooks=hooks,
+            make=make,
+            emit=emit,
+            state=state,
+            memory_bound=None if self._depth is not None else self._memory_bound,
+        )
 
     async def take_one(
         self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
     ) -> Accepted:
         """Submit one call of a function of this process; raises why it was refused."""
-        storage = self._express(function, options, 1)
-        if storage is not None:
-            now = self._clock.now()
-            spec = self._make.plain(function.defaults, function.encode(args, kwargs), now.wall)
-            reply = (await storage.enqueue_many((spec,), now=now)).items[0]
-            if reply.status == "created":
-                self._emit(TasksSubmitted((spec,)))
-                return _accepted(_task(spec, State.QUEUED, 0, 0, 0, now.wall), created=True, durable=function.durable)
-            return await self._answer(spec, reply, storage, now)
         replies = await self.take([_asked(function, args, kwargs, options)], parent=current_parent())
         reply_or_error = replies.items[0]
         if isinstance(reply_or_error, Exception):
@@ -112,16 +97,6 @@ class Intake:
         self, function: Function[..., Any], calls: Sequence[Call], options: Options
     ) -> Sequence[Accepted]:
         """Submit many calls of one function in one transaction; raises why the first was refused, and stores none."""
-        storage = self._express(function, options, len(calls))
-        if storage is not None:
-            now = self._clock.now()
-            plain, encode, defaults, wall = self._make.plain, function.encode, function.defaults, now.wall
-            specs = [plain(defaults, encode(args, kwargs), wall) for args, kwargs in calls]
-            # No id of ours stands already and no key is taken, so nothing can be refused: it needs not be `atomic`.
-            await storage.enqueue_many(specs, now=now)
-            self._emit(TasksSubmitted(tuple(specs)))
-            created, durable = True, function.durable
-            return [_accepted(_task(spec, State.QUEUED, 0, 0, 0, wall), created, durable) for spec in specs]
         headers = options.headers or {}
         asked = [Asked(function, args, kwargs, options, headers=headers) for args, kwargs in calls]
         replies = await self.take(asked, atomic=True, parent=current_parent())
@@ -130,21 +105,6 @@ class Intake:
             # `Aborted` only says that another item was refused: that one's reason is what the caller needs.
             raise next((each for each in refusals if not isinstance(each, Aborted)), refusals[0])
         return [each for each in replies.items if isinstance(each, Accepted)]
-
-    def _express(self, function: Function[..., Any], options: Options, count: int) -> Storage | None:
-        """Return where plain calls go straight away, None if they want a closer look: the hot path."""
-        if (
-            options is not NO_OPTIONS
-            or not function.is_plain
-            or CURRENT.get() is not None
-            or self._depth is not None
-            or self._hooks.concern_submits
-        ):
-            return None
-        self._check_open(None)
-        if function.durable or self._lane is None:
-            return self._storage
-        return self._lane if self._lane.unfinished + count <= self._memory_bound else None
 
     async def take(
         self,

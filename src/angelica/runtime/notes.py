@@ -79,5 +79,7 @@ class Notes:
 
     def take(self, lease: Lease) -> Note | None:
         """Take the note of an attempt that has ended, to be written with its end."""
+        if not self._pending:  # hardly any attempt leaves one
+            return None
         with self._lock:
             return self._pending.pop(lease, None)

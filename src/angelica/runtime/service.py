@@ -15,8 +15,9 @@ from angelica.runtime import fields
 from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
+from angelica.runtime.express import Lane
 from angelica.runtime.functions import Call, Function
-from angelica.runtime.intake import Accepted, Intake, Lane, Replies
+from angelica.runtime.intake import Accepted, Intake, Replies
 from angelica.runtime.options import Options
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.submit import Asked, TaskMaker, current_parent
@@ -97,6 +98,7 @@ class Service:
             state=state,
             bounds=(settings.max_depth, settings.memory_bound),
         )
+        self.express = self._intake.express
 
     async def submit(self, drafts: Sequence[Draft], *, request: Request | None = None, atomic: bool = False) -> Replies:
         """Submit drafts; each is answered at its place, by what was accepted or the `AngelicaError` that says why not.

@@ -56,7 +56,7 @@ class MemoryStorage:
         self._clock = clock
         self._url = url
         self._lock = Lock()
-        self._table = Table()
+        self._table = Table(keeps_few=keep_ended is not None)
         self._requests = Requests()
         self._functions: dict[str, FunctionRow] = {}
         self._bells = Bells()
@@ -78,6 +78,12 @@ class MemoryStorage:
                 self._requests.keep(request, answer)
         self._ring()
         return answer
+
+    def put(self, task: NewTask, *, now: Now) -> None:
+        """Store one task that is due and has an id that nothing has; no wait and no answer."""
+        with self._lock:
+            self._open_table().insert(task, now=now)
+        self._ring()
 
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()

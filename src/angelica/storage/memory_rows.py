@@ -16,22 +16,14 @@ class Row:
 
     `ticket` names the one live entry of this row in a heap of ready or scheduled rows (0 = in none): whatever else
     lies there under another ticket is dead and skipped. `tally` is the counter of its queue, by state.
+
+    Most tasks never touch the fields below: they stand at the class until a row has its own.
     """
 
     __slots__ = (
+        "__dict__",
         "attempt",
-        "attempts",
-        "cancel_reason",
-        "cancel_requested",
-        "checkpoint",
-        "crashes",
-        "error",
-        "failures",
         "finished_at",
-        "held",
-        "logs",
-        "progress",
-        "result",
         "retain_until",
         "revision",
         "run_at",
@@ -43,29 +35,30 @@ class Row:
         "worker",
     )
 
+    failures = 0
+    crashes = 0
+    cancel_requested = False
+    held: str | None = None
+    cancel_reason: str | None = None
+    result: str | None = None
+    error: TaskError | None = None
+    checkpoint: str | None = None
+    progress: str | None = None
+    attempts: list[Attempt] | None = None
+    logs: dict[int, list[LogLine]] | None = None
+
     def __init__(self, spec: NewTask, state: State, tally: dict[State, int]) -> None:
         self.spec = spec
         self.state = state
         self.tally = tally
         self.run_at = spec.run_at
         self.attempt = 0
-        self.failures = 0
-        self.crashes = 0
         self.ticket = 0
         self.revision = 0
-        self.cancel_requested = False
-        self.held: str | None = None
         self.worker: str | None = None
-        self.cancel_reason: str | None = None
         self.started_at: int | None = None
         self.finished_at: int | None = None
         self.retain_until: int | None = None
-        self.result: str | None = None
-        self.error: TaskError | None = None
-        self.checkpoint: str | None = None
-        self.progress: str | None = None
-        self.attempts: list[Attempt] | None = None
-        self.logs: dict[int, list[LogLine]] | None = None
 
     @property
     def ready(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -43,10 +44,11 @@ class Holder:
 class Table:
     """Not thread-safe: the storage holds its lock around every call.
 
-    What happens sets bits of `rang`; the storage takes them and rings after it has let go of the lock.
+    What happens sets bits of `rang`; the storage takes them and rings after it has let go of the lock. With
+    `keeps_few` ended rows stand in the order of their end, for `trim`; else in the order of their retention.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_few: bool = False) -> None:
         self.rows: dict[str, Row] = {}
         self.lanes = Lanes()
         self.holders: dict[str, Holder] = {}
@@ -55,7 +57,9 @@ class Table:
         self.rang = 0
         self._uniques: dict[tuple[str, str], str] = {}
         self._parked: dict[tuple[str, str], dict[str, Row]] = {}
+        self._keeps_few = keeps_few
         self._retained: list[tuple[int, str]] = []
+        self._ended: deque[Row] = deque()
 
     def insert(self, spec: NewTask, *, now: Now) -> Row:
         """Store a new task: ready if it is due, else scheduled."""
@@ -112,13 +116,15 @@ class Table:
         del holder.running[end.task_id]
         row.tally[_RUNNING] -= 1
         row.revision += 1
-        row.failures = end.failures
-        row.crashes = end.crashes
+        if row.failures != end.failures or row.crashes != end.crashes:
+            row.failures = end.failures
+            row.crashes = end.crashes
         if end.started_at is not None:
             row.started_at = end.started_at
         if end.outcome != "succeeded":
             self._remember(row, end)
-        row.error = end.error
+        if row.error is not end.error:
+            row.error = end.error
         if end.state in TERMINAL:
             row.result = end.result
             self._settle(row, end.state, end.finished_at, end.retain_until)
@@ -207,6 +213,10 @@ class Table:
         """Return up to `limit` ended rows past their `retain_until`, oldest first."""
         retained = self._retained
         taken: list[Row] = []
+        while self._ended and (self._ended[0].retain_until or 0) <= wall and len(taken) < limit:
+            ended = self._ended.popleft()
+            if self.rows.get(ended.spec.id) is ended and ended.ended:
+                taken.append(ended)
         while retained and retained[0][0] <= wall and len(taken) < limit:
             until, task_id = heappop(retained)
             row = self.rows.get(task_id)
@@ -217,12 +227,11 @@ class Table:
         return taken
 
     def trim(self, keep: int) -> None:
-        """Delete ended rows, the first to be pruned first, until at most `keep` are left."""
-        retained = self._retained
-        while len(retained) > keep:
-            until, task_id = heappop(retained)
-            row = self.rows.get(task_id)
-            if row is not None and row.retain_until == until:
+        """Delete ended rows, the first to end first, until at most `keep` are left."""
+        ended = self._ended
+        while len(ended) > keep:
+            row = ended.popleft()
+            if self.rows.get(row.spec.id) is row and row.ended:
                 self.forget(row)
 
     def _remember(self, row: Row, end: Completion) -> None:
@@ -239,7 +248,10 @@ class Table:
         row.retain_until = retain_until
         self.unfinished -= 1
         self.rang |= RANG_ENDED
-        heappush(self._retained, (retain_until, row.spec.id))
+        if self._keeps_few:
+            self._ended.append(row)
+        else:
+            heappush(self._retained, (retain_until, row.spec.id))
         unique = row.spec.unique
         if unique is not None and unique.scope == "live":
             self._free_unique(row)

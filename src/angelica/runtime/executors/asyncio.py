@@ -115,6 +115,8 @@ class AsyncExecutor:
 
     async def _run(self) -> None:
         backlog = self._backlog
+        runner = asyncio.current_task()
+        assert runner is not None
         before = copy_context()
         in_a_row = 0
         while not self._closing:
@@ -122,7 +124,7 @@ class AsyncExecutor:
                 assignment = backlog.popleft()
                 self._busy += 1
                 try:
-                    await self._attempt(assignment)
+                    self._done(assignment, await self._attempt(assignment, runner))
                 finally:
                     self._busy -= 1
                 CURRENT.set(None)
@@ -136,34 +138,27 @@ class AsyncExecutor:
             self._idle.append(wake)
             await wake
 
-    async def _attempt(self, assignment: Assignment) -> None:
+    async def _attempt(self, assignment: Assignment, runner: asyncio.Task[None]) -> Outcome:
         refusal = self._begin(assignment)
         if refusal is not None:
-            self._done(assignment, refusal)
-            return
+            return refusal
         CURRENT.set(assignment)
         steps = self._steps
         try:
             args, kwargs = steps.arguments(assignment)
         except BaseException as error:  # noqa: BLE001 - whatever is wrong with stored arguments ends this attempt only
-            self._done(assignment, steps.unfit(assignment, error))
-            return
-        self._done(assignment, await self._call(assignment, args, kwargs))
-
-    async def _call(self, assignment: Assignment, args: list[object], kwargs: dict[str, object]) -> Outcome:
-        runner = asyncio.current_task()
-        assert runner is not None
+            return steps.unfit(assignment, error)
         assignment.interrupt = runner.cancel
         try:
             if assignment.stop_reason is not None:
-                return self._steps.stopped(assignment)
+                return steps.stopped(assignment)
             value = await assignment.call(*args, **kwargs)
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and assignment.stop_reason is None and self._closing:
                 raise
-            return self._steps.raised(assignment, error)
+            return steps.raised(assignment, error)
         else:
-            return self._steps.returned(assignment, value)
+            return steps.returned(assignment, value)
         finally:
             assignment.interrupt = None
             while runner.cancelling():

@@ -1,0 +1,81 @@
+"""The submitter: what a function asks of its engine when it is enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from angelica.runtime.functions import Call, Function
+from angelica.runtime.handle import TaskHandle
+from angelica.runtime.intake import Accepted
+from angelica.runtime.options import Options
+from angelica.runtime.service import Service
+
+T = TypeVar("T")
+
+
+class Opens(Protocol):
+    """An engine: opened by the first submit, if by nothing else."""
+
+    after_submit: Callable[[], Awaitable[object]] | None
+
+    @property
+    def service(self) -> Service: ...
+
+    def is_ready(self, *, durable: bool) -> bool:
+        """Whether a submit can go straight to the service."""
+        ...
+
+    async def get_ready(self, *, durable: bool) -> None:
+        """Open the store; for a task that is not durable, start what runs it."""
+        ...
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end from synchronous code."""
+        ...
+
+
+class Submitter:
+    """Submits calls and returns handles: plain ones by the express, the others by the whole intake."""
+
+    def __init__(self, engine: Opens) -> None:
+        self._engine = engine
+        self.call = engine.call
+
+    async def submit_call(
+        self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
+    ) -> TaskHandle[Any]:
+        """Submit one call and return its handle; raises why it was refused."""
+        engine = self._engine
+        if not engine.is_ready(durable=function.durable):
+            await engine.get_ready(durable=function.durable)
+        service = engine.service
+        if service.express.admits(function, options, 1):
+            spec = await service.express.one(function, args, kwargs)
+            handle: TaskHandle[Any] = TaskHandle(spec, service, self.call, durable=function.durable)
+        else:
+            handle = self._handle(await service.submit_one(function, args, kwargs, options))
+        if engine.after_submit is not None:
+            await engine.after_submit()
+        return handle
+
+    async def submit_calls(
+        self, function: Function[Any, Any], calls: Sequence[Call], options: Options
+    ) -> list[TaskHandle[Any]]:
+        """Submit many calls in one transaction, all or none; raises why the first was refused."""
+        engine = self._engine
+        if not engine.is_ready(durable=function.durable):
+            await engine.get_ready(durable=function.durable)
+        service, call, durable = engine.service, self.call, function.durable
+        if service.express.admits(function, options, len(calls)):
+            specs = await service.express.many(function, calls)
+            handles: list[TaskHandle[Any]] = [TaskHandle(spec, service, call, durable=durable) for spec in specs]
+        else:
+            handles = [self._handle(each) for each in await service.submit_many(function, calls, options)]
+        if engine.after_submit is not None:
+            await engine.after_submit()
+        return handles
+
+    def _handle(self, accepted: Accepted) -> TaskHandle[Any]:
+        created, durable = accepted.created, accepted.durable
+        return TaskHandle(accepted.task, self._engine.service, self.call, created=created, durable=durable)

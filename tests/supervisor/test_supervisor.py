@@ -146,6 +146,24 @@ def test_a_second_signal_hastens(tmp_path: Path) -> None:
     assert watcher.lines("worker-0", "stopped")
 
 
+def test_two_signals_that_reach_a_worker_as_one_still_hasten(tmp_path: Path) -> None:
+    async def script(watcher: Watcher) -> None:
+        await watcher.until(watcher.all_ready.is_set)
+        worker = next(child for child in watcher.supervisor.children if child.spec.name == "worker-0")
+        os.kill(worker.pid, signal.SIGSTOP)  # as slow as a busy machine can be: the kernel keeps one SIGTERM, not two
+        watcher.supervisor.stop()
+        await watcher.until(lambda: worker.stopping)
+        watcher.supervisor.stop()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        os.kill(worker.pid, signal.SIGCONT)
+
+    code, watcher = play(lambda: Watcher(tmp_path, "slow", grace=60), script)
+    assert code == 0
+    assert watcher.lines("worker-0", "stopped")
+    assert watcher.dead == []
+
+
 def test_a_deaf_worker_is_killed_and_handed_back(tmp_path: Path) -> None:
     async def script(watcher: Watcher) -> None:
         await watcher.until(watcher.all_ready.is_set)

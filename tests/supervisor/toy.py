@@ -37,8 +37,13 @@ async def main(name: str, mode: str, journal: Path) -> int:
             return
         stop.set()
 
+    def on_word(word: str) -> None:
+        note(word)
+        if word == "hasten" and mode != "deaf":
+            stop.set()
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
-    link.watch(note, stop.set)
+    link.watch(on_word, stop.set)
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
     await stop.wait()
     note("stopped")

@@ -42,9 +42,14 @@ class Lifetime:
     def _on_word(self, word: str) -> None:
         if word == "drain":
             self.drain.set()
+        elif word == "hasten":
+            self._end_now()
 
     def _on_gone(self) -> None:
         """The supervisor died: hand everything back now; who would restart us is not there."""
+        self._end_now()
+
+    def _end_now(self) -> None:
         self.drain.set()
         self.stop.set()
         self.hasten.set()

@@ -126,6 +126,11 @@ class Child:
         self.stopping = True
         self._signal(signal.SIGTERM)
 
+    def hasten(self) -> None:
+        """Ask it to stop at once; in a word too, since the kernel makes one of two signals not taken yet."""
+        self.tell("hasten")
+        self.terminate()
+
     def kill(self) -> None:
         """End it now."""
         self.stopping = True

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ChildLink:
-    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`), its end with the parent."""
+    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`), its end if we are alone."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._socket = channel

@@ -71,6 +71,7 @@ class Engine:
         self.lane = make_lane(self.clock)
         self._node: Node | None = None
         self._lane_node: Node | None = None
+        self._by_hand = False
         self._opening = threading.Lock()
         self._opened_by = 0
         self._capture: object | None = None
@@ -170,8 +171,9 @@ class Engine:
 
     async def _start(self, worker: bool | None) -> None:  # noqa: FBT001 - as above
         await self.open()
-        self.state = "RUNNING"
         self.started_at = self.clock.wall()
+        if self._by_hand:
+            return
         self._capture = self._capture or logs.install()
         if worker is None:
             worker = self.settings.embed == "on"
@@ -185,6 +187,8 @@ class Engine:
 
     async def stop(self, *, hasten: asyncio.Event | None = None) -> None:
         """Refuse new work, give running tasks the grace time, hand back the rest, close the store."""
+        if self._by_hand:
+            return
         self.state = "SHUTDOWN"
         self._hub.emit(EngineState(self.state))
         for node in filter(None, (self._lane_node, self._node)):
@@ -207,21 +211,22 @@ class Engine:
 
     @contextmanager
     def substituted(self, storage: Storage, clock: Clock) -> Iterator[None]:
-        """Let the engine work on another storage and clock for a while, as tests do; it must not be open."""
+        """Let the engine, not open yet, work on another storage and clock, as tests do; it runs nothing by itself."""
         if self._storage is not None:
             raise AngelicaError("the engine is open already: close it before its storage is replaced")
-        before = (self._given_storage, self.clock, self.lane, self._lane_node)
-        self._given_storage, self.clock = storage, clock
-        self.lane = make_lane(clock)
+        before = (self._given_storage, self.clock, self.lane)
+        self._given_storage, self.clock, self.lane = storage, clock, make_lane(clock)
+        self._by_hand = True
         try:
             yield
         finally:
-            self._given_storage, self.clock, self.lane, self._lane_node = before
+            self._given_storage, self.clock, self.lane = before
+            self._by_hand = False
 
     def shutdown(self) -> None:
         """Close the store from synchronous code and end the thread behind the blocking calls."""
         if self._node is None:  # else a worker runs, and whoever started it stops it
-            self._portal.call(self.stop())
+            self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
 
     def __enter__(self) -> Self:
@@ -234,10 +239,8 @@ class Engine:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            self._portal.call(self.stop())
-        finally:
-            self._portal.close()
+        self._portal.call(self.stop())
+        self._portal.close()
 
     async def __aenter__(self) -> Self:
         """Run a worker in this event loop until the block ends."""
@@ -263,7 +266,7 @@ class Engine:
         )
 
     async def _start_lane(self) -> None:
-        if self._lane_node is None:
+        if self._lane_node is None and not self._by_hand:
             self._lane_node = node = self._make_node(self.lane, durable=False)
             await node.start()
 

@@ -151,6 +151,8 @@ def _start_file(settings: Settings, worker_id: str) -> StartFile | None:
     if path is None:
         return None
     directory = path.absolute().with_name(path.name + "-run")
+    if not directory.is_dir():  # the engine was given a storage of another kind
+        return None
     return StartFile(directory / f"{worker_id.replace('/', '_')}.started", START_SLOTS)
 
 

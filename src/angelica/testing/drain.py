@@ -7,7 +7,7 @@ from collections import Counter
 from contextvars import copy_context
 from typing import Any, Final
 
-from angelica.clock import ManualClock
+from angelica.clock import SECOND, ManualClock
 from angelica.current import CURRENT
 from angelica.domain import reasons
 from angelica.domain.lifecycle import complete
@@ -113,25 +113,32 @@ class Drain:
         context.run(CURRENT.set, assignment)
         try:
             args, kwargs = self._steps.arguments(assignment)
-        except Exception as error:  # noqa: BLE001 - as the executors do
+        except BaseException as error:  # noqa: BLE001 - as the executors do
             return self._steps.unfit(assignment, error)
-        try:
-            value = await self._call(assignment, context, args, kwargs)
-        except Exception as error:  # noqa: BLE001 - as the executors do
-            return self._steps.raised(assignment, error)
-        return self._steps.returned(assignment, value)
-
-    async def _call(self, assignment: Assignment, context: Any, args: Any, kwargs: Any) -> Any:
-        timeout = assignment.task.policy.timeout
-        seconds = None if timeout is None else timeout / 1_000_000
+        call: asyncio.Future[Outcome]
         if assignment.code.is_async:
-            call = asyncio.get_running_loop().create_task(assignment.call(*args, **kwargs), context=context)
+            coroutine = self._awaited(assignment, args, kwargs)
+            call = asyncio.get_running_loop().create_task(coroutine, context=context)
         else:
-            call = asyncio.ensure_future(asyncio.to_thread(context.run, assignment.call, *args, **kwargs))
-        done, _ = await asyncio.wait({call}, timeout=seconds)
+            call = asyncio.ensure_future(asyncio.to_thread(context.run, self._called, assignment, args, kwargs))
+        timeout = assignment.task.policy.timeout
+        done, _ = await asyncio.wait({call}, timeout=None if timeout is None else timeout / SECOND)
         if not done:
             assignment.stop_reason = "timeout"
             call.cancel()
             await asyncio.wait({call})
-            raise TimeoutError(f"did not end within {seconds:g} s")
-        return call.result()
+        return self._steps.stopped(assignment) if call.cancelled() else call.result()
+
+    async def _awaited(self, assignment: Assignment, args: Any, kwargs: Any) -> Outcome:
+        try:
+            value = await assignment.call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - as the executors do
+            return self._steps.raised(assignment, error)
+        return self._steps.returned(assignment, value)
+
+    def _called(self, assignment: Assignment, args: Any, kwargs: Any) -> Outcome:
+        try:
+            value = assignment.call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - as the executors do
+            return self._steps.raised(assignment, error)
+        return self._steps.returned(assignment, value)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from angelica.domain.task import Lease
+from angelica.runtime.assignment import Assignment
 from angelica.runtime.duty import Duty
 from angelica.storage.protocol import JournalStore, Note
 
@@ -77,9 +78,9 @@ class Notes:
         if stale:
             self._on_stale(stale, "annotate")
 
-    def take(self, lease: Lease) -> Note | None:
+    def take(self, assignment: Assignment) -> Note | None:
         """Take the note of an attempt that has ended, to be written with its end."""
         if not self._pending:  # hardly any attempt leaves one
             return None
         with self._lock:
-            return self._pending.pop(lease, None)
+            return self._pending.pop(assignment.lease, None)

@@ -264,7 +264,7 @@ class Worker:
         if started_at is not None:
             self._room.record(assignment.code.executor, wall - started_at)
         end = complete(assignment.task, outcome, now=Now(wall, 0, ""), chance=self._chance(), started_at=started_at)
-        self._completer.add(assignment, end, lines, self._notes.take(assignment.lease))
+        self._completer.add(assignment, end, lines, self._notes.take(assignment))
 
     def context(self, assignment: Assignment) -> Context:
         """Return the user's view of an attempt."""

@@ -84,7 +84,9 @@ def _say(text: str) -> None:
 
 def _in_run(scenario: Callable[[Run], Verdict]) -> Verdict:
     with running(say=_say) as run:
-        return scenario(run)
+        verdict = scenario(run)
+        run.broken = not verdict.ok  # a scenario may excuse what the checker cannot know, and find more
+        return verdict
 
 
 def _child() -> Verdict:

@@ -19,7 +19,10 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ChildLink:
-    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`), its end if we are alone."""
+    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`).
+
+    Its end of file means that the parent died.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
         self._socket = channel

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -34,7 +35,8 @@ def main() -> int:
     unknown = [name for name in asked.scenario if name not in known]
     if unknown:
         parser.error(f"there is no scenario {', '.join(unknown)}")
-    print(f"seed {asked.seed}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a run that is ended clears its processes away
+    print(f"seed {asked.seed}", flush=True)
     verdicts = {name: tell(name, known[name]) for name in asked.scenario or known}
     red = [name for name, ok in verdicts.items() if not ok]
     print(f"{len(verdicts) - len(red)} of {len(verdicts)} held" + (f"; broken: {', '.join(red)}" if red else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from angelica.clock import MILLISECOND
@@ -19,11 +19,14 @@ class Room:
     """Free slots by executor kind, plus what the measured mean run time will have ended within 50 ms.
 
     Nothing is claimed ahead until a run time is known, so a worker never hoards slow tasks. `cap` bounds the slots
-    of all kinds together (None = each kind's own).
+    of all kinds together (None = each kind's own); `waiting` says how many wait for one of those.
     """
 
-    def __init__(self, executors: Sequence[Executor], *, cap: int | None = None) -> None:
+    def __init__(
+        self, executors: Sequence[Executor], *, cap: int | None = None, waiting: Callable[[], int] = lambda: 0
+    ) -> None:
         self._executors = executors
+        self._waiting = waiting
         self._cap = cap
         self._mean: dict[str, float] = {}
 
@@ -62,5 +65,5 @@ class Room:
                 total += free
         if self._cap is not None:
             ahead = max((self.ahead(e.kind, self._cap) for e in self._executors), default=0)
-            total = min(total, self._cap + ahead - sum(e.load() for e in self._executors))
+            total = min(total, self._cap + ahead - self._waiting() - sum(e.load() for e in self._executors))
         return tuple(room), max(min(total, BATCH), 0)

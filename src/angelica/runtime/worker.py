@@ -18,6 +18,7 @@ from angelica.domain.task import Lease, Task
 from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
+from angelica.runtime.cap import Cap
 from angelica.runtime.code import Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
@@ -86,7 +87,8 @@ class Worker:
         }
         self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap)
+        self._cap = Cap(settings.cap, self._executors)
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=lambda: self._cap.waiting)
         self._turnover = Turnover(tuple(self._executors.values()), self._room, lambda a: self._done(a, Released()))
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._watch = Watch(self._holdings.all, wall=self._wall)
@@ -161,7 +163,7 @@ class Worker:
 
     def _release_waiting(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
-        for assignment in [*waiting, *self._gates.withdraw()]:
+        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
 
     # -- claims in ------------------------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ class Worker:
             if function.concurrency is None or self._gates.enter(assignment):
                 batches.setdefault(function.executor, []).append(assignment)
         for kind, batch in batches.items():
-            self._executors[kind].submit(batch)
+            self._cap.submit(kind, batch)
 
     def _give_back(self, task: Task, slot: int, outcome: Released) -> None:
         """Release a task that this worker holds and will not run."""
@@ -224,7 +226,7 @@ class Worker:
 
     def _admit(self, assignment: Assignment) -> None:
         """A function's concurrency has room again for one that waited."""
-        self._executors[assignment.code.executor].submit((assignment,))
+        self._cap.submit(assignment.code.executor, (assignment,))
 
     # -- one attempt ----------------------------------------------------------------------------------------------
 
@@ -244,6 +246,7 @@ class Worker:
 
     def _done(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take the outcome of an attempt; on the event loop."""
+        self._cap.leave()
         if assignment.code.concurrency is not None:
             self._gates.leave(assignment)
         if not assignment.finished:  # else stop() has given up on it already
@@ -278,7 +281,7 @@ class Worker:
         if assignment is None or assignment.stop_reason is not None or assignment.stop("cancel", reason):
             return
         # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
-        if self._gates.recall(assignment):
+        if self._gates.recall(assignment) or self._cap.recall(assignment):
             self._finish(assignment, Released())
         elif self._executors[assignment.code.executor].recall(assignment):
             self._done(assignment, Released())

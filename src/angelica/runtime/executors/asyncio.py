@@ -119,7 +119,7 @@ class AsyncExecutor:
         assert runner is not None
         before = copy_context()
         in_a_row = 0
-        while not self._closing:
+        while True:
             while backlog:
                 assignment = backlog.popleft()
                 self._busy += 1
@@ -134,6 +134,8 @@ class AsyncExecutor:
                 if in_a_row >= SLICE:
                     in_a_row = 0
                     await asyncio.sleep(0)
+            if self._closing:
+                return
             wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(wake)
             await wake

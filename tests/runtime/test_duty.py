@@ -75,3 +75,21 @@ def test_a_step_that_fails_is_tried_again_and_its_problem_is_shown(caplog):
     run(story())
     levels = [record.levelname for record in caplog.records]
     assert levels == ["WARNING", "ERROR"]
+
+
+def test_a_stop_that_comes_together_with_a_nudge_still_ends_it():
+    # Python 3.11's wait_for swallows a cancel that comes in the same turn as its result.
+    async def story():
+        async def step():
+            return 3_600.0
+
+        for turns in range(8):
+            duty = Duty("d", step, chance=never_random)
+            duty.start()
+            await asyncio.sleep(0.001)
+            duty.nudge()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await duty.stop()
+
+    run(story(), 10)

@@ -12,6 +12,7 @@ from typing import Final
 from angelica.domain.lifecycle import Completion
 from angelica.errors import StorageError, StorageUnavailable
 from angelica.runtime.assignment import Assignment
+from angelica.runtime.ending import end
 from angelica.runtime.means import Means
 from angelica.runtime.room import Room
 from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic, WorkerInfo
@@ -81,9 +82,7 @@ class Completer:
 
     async def stop(self) -> None:
         """End the loops; what is not written yet is left to the lease."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(*self._loops)
 
     def add(self, assignment: Assignment, end: Completion, lines: Sequence[LogLine], note: Note | None) -> None:
         """Take an ended attempt with its last log lines and its last note."""

@@ -131,6 +131,7 @@ class Context:
 
     def _encode(self, field: str, value: Any) -> str:
         text = strict_json.dumps(value)
-        if len(text) > self._limit:
-            raise InvalidValue(field, f"is {len(text)} bytes of JSON", hint=f"at most {self._limit}", rule="too_large")
+        size = len(text) if text.isascii() else len(text.encode())
+        if size > self._limit:
+            raise InvalidValue(field, f"is {size} bytes of JSON", hint=f"at most {self._limit}", rule="too_large")
         return text

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from angelica.errors import StorageUnavailable
+from angelica.runtime.ending import end
 
 log: Final = logging.getLogger("angelica.engine")
 
@@ -40,10 +41,8 @@ class Duty:
 
     async def stop(self) -> None:
         """End the loop and wait for it."""
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
-            self._loop = None
+        loop, self._loop = self._loop, None
+        await end(loop)
 
     async def _run(self) -> None:
         failures = 0

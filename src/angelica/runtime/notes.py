@@ -50,12 +50,7 @@ class Notes:
             older = self._pending.get(lease)
             first = not self._pending
             if older is not None:
-                note = Note(
-                    note.task_id,
-                    note.attempt,
-                    older.checkpoint if note.checkpoint is None else note.checkpoint,
-                    older.progress if note.progress is None else note.progress,
-                )
+                note = _newest(older, note)
             self._pending[lease] = note
         if first and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.call_later, INTERVAL, self._duty.nudge)
@@ -73,7 +68,9 @@ class Notes:
             stale = await self._storage.annotate(tuple(pending.values()))
         except BaseException:
             with self._lock:
-                self._pending = {**pending, **self._pending}
+                for lease, note in pending.items():
+                    newer = self._pending.get(lease)
+                    self._pending[lease] = note if newer is None else _newest(note, newer)
             raise
         if stale:
             self._on_stale(stale, "annotate")
@@ -84,3 +81,13 @@ class Notes:
             return None
         with self._lock:
             return self._pending.pop(assignment.lease, None)
+
+
+def _newest(older: Note, newer: Note) -> Note:
+    """Return the newest of each part."""
+    return Note(
+        newer.task_id,
+        newer.attempt,
+        older.checkpoint if newer.checkpoint is None else newer.checkpoint,
+        older.progress if newer.progress is None else newer.progress,
+    )

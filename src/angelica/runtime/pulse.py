@@ -10,6 +10,7 @@ from typing import Final
 from angelica.clock import SECOND
 from angelica.domain.task import Lease, Task
 from angelica.runtime.assignment import Assignment
+from angelica.runtime.ending import end
 from angelica.runtime.heartbeat import Heartbeat
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.means import Means
@@ -80,8 +81,7 @@ class Pulse:
 
     async def stop(self, timeout: float) -> None:
         """End, and wait for the thread at most `timeout` seconds."""
-        if self._listener is not None:
-            self._listener.cancel()
+        await end(self._listener)
         if self._trust is not None:
             self._trust.cancel()
         self._heartbeat.stop()

@@ -82,5 +82,3 @@ async def until(holds, within=5.0):
 
 async def no_handler():
     """A handler that does nothing."""
-
-

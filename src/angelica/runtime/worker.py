@@ -208,6 +208,9 @@ class Worker:
                 self._give_back(task, slot, Released(held=reasons.UNKNOWN_FUNCTION))
                 continue
             function, call = known
+            older = self._holdings.get(task.id)
+            if older is not None and not older.finished:  # somebody ended it, and it has come back to us
+                self._lose(older)
             assignment = Assignment(task, function, call, self._journal, slot, self.context)
             self._holdings.add(assignment)
             if function.concurrency is None or self._gates.enter(assignment):

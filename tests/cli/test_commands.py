@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from angelica import __version__
+from angelica import Engine, __version__
+from angelica.cli.output import cell
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is tested is that it is refused
 
@@ -124,6 +125,36 @@ def test_db_life(run, tmp_path: Path) -> None:
     assert run("db", "prune").code == 0
     assert run("db", "clock").out.endswith(" s\n")
     assert "create table tasks" in run("db", "sql").out
+
+
+def test_restore_says_what_to_end_while_the_store_is_in_use(run, tmp_path: Path) -> None:
+    assert run("db", "migrate").code == 0
+    assert run("db", "backup", "copy.db").code == 0
+    with Engine(str(tmp_path / "angelica.db"), embed="off"):
+        done = run("db", "restore", "copy.db", "--yes")
+    assert done.code == 69
+    assert "in use" in done.err
+    assert "hint: end `angelica serve`" in done.err
+
+
+def test_show_ends_with_the_stack_of_the_last_error(run, tmp_path: Path) -> None:
+    engine = Engine(str(tmp_path / "angelica.db"))
+
+    @engine.task(name="bad", retries=0)
+    def bad() -> None:
+        raise ValueError("two\nlines \x1b[31m")
+
+    with engine:
+        task = bad.enqueue()
+        task.wait(timeout=30)
+    shown = run("tasks", "show", task.id).out
+    assert "\nTraceback (most recent call last):\n" in shown
+    assert shown.splitlines()[-1] == "lines \\x1b[31m"
+    assert json.loads(run("tasks", "show", task.id, "-o", "json").out)["error"]["stack"]
+
+
+def test_a_short_duration_is_not_nothing() -> None:
+    assert [cell(value) for value in (0.000217, 0.0, 0.25, 12.0)] == ["0.000217", "0", "0.25", "12"]
 
 
 def test_doctor_is_red_for_a_store_that_others_may_read(run, tmp_path: Path) -> None:

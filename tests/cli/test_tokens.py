@@ -54,3 +54,21 @@ def test_a_damaged_file_opens_nothing(tmp_path: Path) -> None:
 def test_a_chosen_one_must_be_long(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue):
         TokenFile(tmp_path / "t").ensure("short")
+
+
+def test_another_chosen_one_is_refused_not_ignored(tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "t")
+    assert file.ensure("x" * 40) == "x" * 40
+    assert file.ensure("x" * 40) is None
+    with pytest.raises(InvalidValue, match="delete"):
+        file.ensure("y" * 40)
+    assert file.check("x" * 40) == ADMIN
+
+
+def test_serve_refuses_another_token_before_it_starts_anything(run, tmp_path: Path) -> None:
+    TokenFile.beside(tmp_path / "angelica.db").ensure("x" * 40)
+    done = run("serve", "--port", "0", ANGELICA_TOKEN="y" * 40)
+    assert done.code == 2
+    assert "not the one" in done.err
+    assert "angelica.db.token" in done.err
+    assert not (tmp_path / "angelica.db").exists()

@@ -10,11 +10,12 @@ from typing import Any, Final
 import click
 
 from angelica.cli import output
-from angelica.cli.failure import CONFLICT, FAILED, NOT_FOUND, OK, CliError
+from angelica.cli.failure import CONFLICT, FAILED, NOT_FOUND, OK, UNAVAILABLE, CliError
 from angelica.cli.group import group
 from angelica.cli.progress import progress
 from angelica.cli.state import common, given
 from angelica.cli.store import local_settings, opened_store, path_of
+from angelica.errors import StorageUnavailable
 
 BATCH: Final = 1000
 
@@ -110,7 +111,11 @@ def restore(*, source: Path) -> int:
     if target.exists() and not given().yes:
         click.confirm(f"replace {target} with {source}?", abort=True, err=True)
     with progress("restoring", given()) as bar:
-        former = restore_file(source, target, bar)
+        try:
+            former = restore_file(source, target, bar)
+        except StorageUnavailable as error:
+            hint = "end `angelica serve`, every worker, and applications that have an engine of their own"
+            raise CliError(str(error), hint=hint if "in use" in str(error) else "", exit_code=UNAVAILABLE) from None
     output.say(f"{target} is what {source} was" + (f"; the former is {former}" if former else ""), given())
     return OK
 

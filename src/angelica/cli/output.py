@@ -29,6 +29,7 @@ _COLOURS: Final = {
     "warn": "yellow",
     "cancelled": "bright_black",
 }
+_MILLI: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
+        return f"{value:.{3 if abs(value) >= _MILLI else 6}f}".rstrip("0").rstrip(".")
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return plain(",".join(value))
     return plain(json.dumps(value, ensure_ascii=False, separators=(",", ":")) if value or value == 0 else "-")

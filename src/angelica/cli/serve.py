@@ -11,6 +11,7 @@ from angelica.cli.bind import check_bind
 from angelica.cli.launch import Launch, Plan, headline
 from angelica.cli.starting import Asked, plan_of, settings_for, starting
 from angelica.cli.state import common, given
+from angelica.http.tokens import TokenFile
 from angelica.runtime.child import Child
 
 
@@ -29,6 +30,7 @@ def command(*, module: str | None, behind_tls_proxy: bool, insecure: bool, **mor
     asked = Asked(module, **more)
     settings = settings_for(asked, options)
     check_bind(settings, proxied=behind_tls_proxy, insecure=insecure)
+    TokenFile.beside(settings.sqlite_path).confirm(options.token)
     plan = plan_of(asked, options, settings, proxied=behind_tls_proxy, insecure=insecure)
     return Launch(plan, show).run()
 

@@ -16,6 +16,7 @@ from angelica.cli.output import Column
 from angelica.cli.state import common, given
 from angelica.cli.target import Target, opened
 from angelica.durations import parse_duration
+from angelica.plain import plain_lines
 
 PAGE: Final = 500
 COLUMNS: Final = (
@@ -90,15 +91,20 @@ def list_tasks(*, labels: tuple[str, ...], limit: int, oldest_first: bool, **fil
 @click.argument("task_id")
 @common
 def show(*, task_id: str) -> int:
-    """Show one task, with its attempts when it had more than one."""
+    """Show one task, with its attempts when it had more than one, and the stack of its last error."""
     options = given()
 
     async def run(target: Target) -> int:
         task = await target.get(task_id)
+        drawn = options.output in ("table", "wide")
+        stack = (task.get("error") or {}).pop("stack", None) if drawn else None
         output.one({key: value for key, value in task.items() if key != "links"}, options, key="task_id")
-        if options.output in ("table", "wide") and task["attempt"] > 1:
+        if drawn and task["attempt"] > 1:
             click.echo()
             output.rows(await target.attempts(task_id), ATTEMPTS, options, key="attempt")
+        if stack:
+            click.echo()
+            click.echo("\n".join(plain_lines(stack)))
         return OK
 
     return on_target(run)

@@ -44,11 +44,10 @@ class TokenFile:
     def ensure(self, chosen: str | None = None) -> str | None:
         """Make the token unless there is one; return it in clear, this once, or None if it was there.
 
-        `chosen` is taken instead of a random one (at least 32 characters). A file that another process makes at
-        the same moment wins.
+        `chosen` is taken instead of a random one; see `confirm`. A file that another process makes at the same
+        moment wins.
         """
-        if chosen is not None and len(chosen) < _SHORTEST:
-            raise InvalidValue("/token", "is too short to be safe", hint=f"at least {_SHORTEST} random characters")
+        self.confirm(chosen)
         token = chosen or PREFIX + secrets.token_urlsafe(32)
         body = json.dumps({"version": 1, "sha256": _digest(token).hex()}) + "\n"
         # Written aside and linked into place: who sees the file sees all of it, and only the first link succeeds.
@@ -61,11 +60,22 @@ class TokenFile:
                 os.fsync(file.fileno())
             os.link(draft, self._path)
         except FileExistsError:
+            self.confirm(chosen)
             return None
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
         return token
+
+    def confirm(self, chosen: str | None) -> None:
+        """Raise `InvalidValue` if `chosen` cannot be this server's token: too short, or another one stands."""
+        if chosen is None:
+            return
+        if len(chosen) < _SHORTEST:
+            raise InvalidValue("/token", "is too short to be safe", hint=f"at least {_SHORTEST} random characters")
+        if self.exists() and self.check(chosen) is None:
+            problem = "is not the one that this server was first started with"
+            raise InvalidValue("/token", problem, hint=f"to take the new one, delete {self._path}")
 
     def check(self, token: str) -> Principal | None:
         """Return the admin if this is the token, else None; takes the same time either way."""

@@ -386,9 +386,18 @@ class ScheduleStore(Protocol):
         ...
 
     async def record_fires(
-        self, records: Sequence[FireRecord], tasks: Sequence[NewTask], *, now: Now
+        self,
+        records: Sequence[FireRecord],
+        tasks: Sequence[NewTask],
+        *,
+        now: Now,
+        after: Sequence[str | None] | None = None,
     ) -> tuple[bool, ...]:
-        """Write manual and backfilled runs with their tasks; False where a scheduled fire of that time stands."""
+        """Write manual and backfilled runs with their tasks; False where a fire of that time stands already.
+
+        Position by position, as the items would one by one. `after[i]` names the run that run i waits for (as
+        `Fire.after`): it is stored `waiting` unless that run has ended or is not there.
+        """
         ...
 
     async def settle_schedules(self, effects: Sequence[ScheduleEffect], *, now: Now) -> None:

@@ -117,7 +117,8 @@ class Schedule:
     `declared` and `override` are the JSON texts of what the code declared and what operators edited (None: nothing);
     `version` counts definition edits only. `anchor` is the grid of `every`. `seen_at` is when code last declared it.
     `runs` counts scheduled runs that started; `streak` failures in a row. `next_fire_at` is None where nothing is due
-    (completed, or a `delay` schedule whose run has not ended).
+    (completed, or a `delay` schedule whose run has not ended); `last_fire_at` is the newest fire that was decided,
+    run or skipped.
     """
 
     id: str
@@ -175,7 +176,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What one pass over a due schedule decides; written only if `next_fire_at` and `version` are still `seen…`."""
+    """What one pass over a due schedule decides; written only if `next_fire_at`, `version`, `phase` are as `seen…`.
+
+    The phase is compared because pausing changes neither of the other two: a firing that was decided before the pause
+    must not undo it. A firing from `paused` (or `orphaned`) to another phase is a resume, and also clears `paused_at`
+    and `streak`. `last_fire_at` is the newest fire that was decided, run or skipped.
+    """
 
     schedule_id: str
     seen_next: int
@@ -188,6 +194,7 @@ class Firing:
     fires: tuple[Fire, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     cancel: tuple[str, ...] = ()
+    seen_phase: Phase = Phase.ACTIVE
 
 
 FireKind = Literal["scheduled", "manual", "backfill"]

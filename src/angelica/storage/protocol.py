@@ -302,7 +302,11 @@ class TaskStore(Protocol):
         ...
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
-        """Delete ended tasks past `retain_until`, old requests and workers gone for a day; return the tasks deleted."""
+        """Delete ended tasks past `retain_until`, old requests, workers gone for a day, and of schedules: fire records
+        past their time and completed ones past `delete_after` without unfinished runs.
+
+        Return the tasks deleted, or the fire records if these were more; as many as `limit` means: again.
+        """
         ...
 
 
@@ -315,11 +319,15 @@ class SchedulePut:
 
     `expect`: `new` (refused as `exists` if one stands), a version (refused as `stale` on another, `missing` if none
     stands), or None (upsert). `unless_deleted`: a tombstone that an operator left refuses it as `deleted`.
+    `seen` is the schedule as it was read: if it has fired or been settled since (`next_fire_at`, `last_fire_at`,
+    `runs`, `streak` or `phase` is another), the put is `stale`; read again and put again. In any case a put takes
+    neither `last_fire_at` nor `runs` back: the greater of the stored and the given stands.
     """
 
     schedule: Schedule
     expect: Literal["new"] | int | None = None
     unless_deleted: bool = False
+    seen: Schedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,24 +356,27 @@ class Due:
     unfinished: Unfinished
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleEffect:
-    """What the end of a run means for its schedule; applied only while the schedule's `version` allows (see laws)."""
-
-    schedule_id: str
-    ended_at: int
-    failed: bool
-
-
 class ScheduleStore(Protocol):
-    """Schedules and their fires."""
+    """Schedules, their fires and their runs.
+
+    A run is a task with `extras.schedule_id`, however it came; it is unfinished until it ends. Whatever verb ends one
+    does, in the same transaction: runs that wait on an ended one, the oldest first, go on (the first becomes ready if
+    no unfinished run of the schedule but waiting ones is left, each other one waits on the latest that is not
+    waiting); and `domain.fire.settle` is applied to the schedule if it stands.
+    """
 
     async def put_schedules(self, puts: Sequence[SchedulePut], *, now: Now) -> tuple[PutStatus, ...]:
-        """Write definitions; rings `Topic.SCHEDULES`. A put that changes nothing but `seen_at` is `unchanged`."""
+        """Write definitions as if one by one; rings `Topic.SCHEDULES`.
+
+        A put that changes nothing but `seen_at` and `updated_at` is `unchanged`: `seen_at` alone is written.
+        """
         ...
 
     async def delete_schedules(self, ids: Sequence[str], *, now: Now, tombstone: bool = True) -> tuple[bool, ...]:
-        """Delete schedules with their history; their runs stay. `tombstone` keeps code from declaring them again."""
+        """Delete schedules with their history; False where none stands. Their runs stay, waiting ones go on in turn.
+
+        `tombstone` keeps code from declaring them again.
+        """
         ...
 
     async def due_schedules(self, *, now: Now, limit: int = 500) -> tuple[Due, ...]:
@@ -380,8 +391,11 @@ class ScheduleStore(Protocol):
         """Write firings; False where the schedule has moved on (nothing of that firing is written).
 
         In one transaction: the fire rows (unique by schedule and fire time: a fire that stands is not run again), the
-        tasks of the new ones (`waiting` on `after` where set), the spans, the cancels, and the schedule's new
-        `next_fire_at`, `last_fire_at`, `runs`, `phase`. Raises neither the version nor anything a definition has.
+        tasks of the new ones (`waiting` on `after` where set), the spans (one that goes on where the latest record
+        ends in the same reason makes that one longer), the cancels, and the schedule's new `next_fire_at`,
+        `last_fire_at`, `runs`, `phase`; a resume also clears `paused_at` and `streak`. Raises neither the version nor
+        anything a definition has. A fire at or before the stored `last_fire_at` stands, even where its record has
+        been pruned.
         """
         ...
 
@@ -392,16 +406,15 @@ class ScheduleStore(Protocol):
         *,
         now: Now,
         after: Sequence[str | None] | None = None,
+        force: bool = False,
     ) -> tuple[bool, ...]:
         """Write manual and backfilled runs with their tasks; False where a fire of that time stands already.
 
-        Position by position, as the items would one by one. `after[i]` names the run that run i waits for (as
-        `Fire.after`): it is stored `waiting` unless that run has ended or is not there.
+        Position by position, as the items would one by one. A manual run, and with `force` a backfilled one, has a
+        record of its own and is never refused. One that stands with the same task is answered True again (law 8).
+        `after[i]` names the run that run i waits for (as `Fire.after`): if that has ended or is not there, it waits
+        on the latest unfinished run of the schedule that is not waiting itself, and is ready if there is none.
         """
-        ...
-
-    async def settle_schedules(self, effects: Sequence[ScheduleEffect], *, now: Now) -> None:
-        """Apply what ended runs mean for their schedules: re-arm a `delay` schedule, count failures, pause."""
         ...
 
     async def get_schedules(self, ids: Sequence[str]) -> tuple[Schedule | None, ...]: ...
@@ -415,11 +428,14 @@ class ScheduleStore(Protocol):
     async def read_fires(
         self, schedule_id: str, *, before: int | None = None, limit: int = 100
     ) -> tuple[FireRecord, ...]:
-        """Return fire records, the newest first, with `fire_time` before `before`."""
+        """Return fire records, the newest first, with `fire_time` before `before`.
+
+        They are kept for eight days, or for `catchup_window` and a day where that is longer.
+        """
         ...
 
     async def fire_times(self, schedule_id: str, start: int, end: int) -> tuple[int, ...]:
-        """Return the fire times in [start, end) that have a record of a run."""
+        """Return the fire times in [start, end) that have a record of a scheduled or backfilled run, in order."""
         ...
 
 

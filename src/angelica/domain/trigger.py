@@ -53,7 +53,7 @@ def first_fire_at(schedule: Schedule, *, now: int) -> int | None:
     Strictly after now and after the last fire, so that an edit invents no past fire and repeats none. A past `at` is
     taken while it is within `grace`, or within `catchup_window` where one is set.
     """
-    if _spent(schedule):
+    if is_spent(schedule):
         return None
     moment = now if schedule.last_fire_at is None else max(now, schedule.last_fire_at)
     if schedule.trigger.at is not None:
@@ -109,7 +109,8 @@ def is_delay(schedule: Schedule) -> bool:
     return schedule.trigger.every is not None and schedule.trigger.mode == "delay"
 
 
-def _spent(schedule: Schedule) -> bool:
+def is_spent(schedule: Schedule) -> bool:
+    """Say whether a schedule has had all its `max_runs`."""
     return schedule.rules.max_runs is not None and schedule.runs >= schedule.rules.max_runs
 
 

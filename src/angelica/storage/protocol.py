@@ -302,10 +302,10 @@ class TaskStore(Protocol):
         ...
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
-        """Delete ended tasks past `retain_until`, old requests, workers gone for a day, and of schedules: fire records
-        past their time and completed ones past `delete_after` without unfinished runs.
+        """Delete what has been kept long enough; return how much of what there was most of (`limit`: call again).
 
-        Return the tasks deleted, or the fire records if these were more; as many as `limit` means: again.
+        That is ended tasks past `retain_until`, old requests, workers gone for a day, fire records past their time,
+        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What every adapter decides alike about schedules: whether a put applies, what history a firing leaves, who goes on."""
+"""What all adapters decide alike about schedules: whether a put applies, what a firing records, which run goes on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from angelica.storage.protocol import PutStatus, SchedulePut
 
 KEEP_FIRES: Final = 8 * DAY
 WRITTEN: Final = frozenset({"created", "updated"})
+OVERLAP: Final = "overlap"
+"""The reason given to a run that is cancelled for the next one."""
 
 
 def judge_put(put: SchedulePut, standing: Schedule | None, *, deleted: bool) -> tuple[PutStatus, Schedule | None]:
@@ -50,6 +52,26 @@ def applies(firing: Firing, standing: Schedule | None) -> bool:
 def is_resume(firing: Firing) -> bool:
     """Whether the firing makes a paused schedule active."""
     return firing.seen_phase in {Phase.PAUSED, Phase.ORPHANED} and firing.phase is not firing.seen_phase
+
+
+def fired(standing: Schedule, firing: Firing) -> Schedule:
+    """Return the schedule as the firing leaves it."""
+    after = replace(
+        standing,
+        next_fire_at=firing.next_fire_at,
+        last_fire_at=firing.last_fire_at,
+        runs=firing.runs,
+        phase=firing.phase,
+        phase_reason=firing.phase_reason,
+    )
+    return replace(after, paused_at=None, streak=0) if is_resume(firing) else after
+
+
+def fires_to_run(firing: Firing, standing: Schedule) -> Sequence[Fire]:
+    """Return the fires that come after all that was decided before, each moment once."""
+    last = standing.last_fire_at
+    moments = {fire.fire_time: fire for fire in reversed(firing.fires) if last is None or fire.fire_time > last}
+    return list(reversed(moments.values()))
 
 
 def keep_fires(rules: Rules) -> int:
@@ -117,6 +139,11 @@ def go_on(unfinished: Mapping[str, str | None], ended: set[str]) -> tuple[str | 
     if busy is not None:
         return None, dict.fromkeys(waiters, busy)
     return waiters[0], dict.fromkeys(waiters[1:], waiters[0])
+
+
+def named(name: str, patterns: Sequence[str]) -> bool:
+    """Whether one of the patterns is the name, or its beginning followed by `*`."""
+    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
 
 
 def latest_busy(unfinished: Mapping[str, str | None]) -> str | None:

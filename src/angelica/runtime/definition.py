@@ -28,6 +28,11 @@ _SOURCE: Final = "$source"
 _REVISION: Final = "$revision"
 
 
+def plain(form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a form as it comes back from the store."""
+    return dict(strict_json.loads(strict_json.dumps(dict(form))))
+
+
 def declared_text(form: Mapping[str, Any], source: str, revision: int) -> str:
     """Return the text of what code declares: the form, where it comes from, and how new that code is."""
     return strict_json.dumps({**form, _SOURCE: source, _REVISION: revision})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from angelica.domain.task import NewTask
+from angelica.domain.task import NOTHING, NewTask
 from angelica.domain.value import maker
 from angelica.errors import IdempotencyMismatch
 from angelica.storage.protocol import Enqueued, Request, Submitted, Topic
@@ -27,14 +27,16 @@ class Parcel:
     """The tasks of one call as rows ready to write, made by the caller while the writer writes others.
 
     `plain` and `full` are pieces of JSON text without the outer brackets, each with its number of rows: those of many
-    calls make one text.
+    calls make one text. `runs` are those that belong to a schedule; `waits` says which of them wait for another one.
     """
 
-    __slots__ = ("counts", "full", "labels", "plain", "tasks", "wall")
+    __slots__ = ("counts", "full", "labels", "plain", "runs", "tasks", "waits", "wall")
 
-    def __init__(self, tasks: Sequence[NewTask], wall: int) -> None:
+    def __init__(self, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
         self.tasks = tasks
         self.wall = wall
+        self.waits = waits
+        self.runs: list[tuple[str, str, str | None]] = []
         self.counts: dict[tuple[str, str], int] = {}
         self.plain: list[Piece] = []
         self.full: list[Piece] = []
@@ -42,12 +44,12 @@ class Parcel:
         self._pack()
 
     def _pack(self) -> None:
-        wall, counts = self.wall, self.counts
+        wall, counts, waits = self.wall, self.counts, self.waits
         plain: list[tuple[object, ...]] = []
         full: list[tuple[object, ...]] = []
         size = 0
         for task in self.tasks:
-            state = "queued" if task.run_at <= wall else "scheduled"
+            state = "waiting" if task.id in waits else "queued" if task.run_at <= wall else "scheduled"
             key = (task.queue, state)
             counts[key] = counts.get(key, 0) + 1
             if is_plain(task):
@@ -55,6 +57,8 @@ class Parcel:
             else:
                 full.append(full_row(task, state))
                 self.labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
+                if task.extras.schedule_id is not None:
+                    self.runs.append((task.extras.schedule_id, task.id, waits.get(task.id)))
             size += len(task.payload)
             if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
                 self._cut(plain, full)
@@ -75,10 +79,14 @@ def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> list[Enqueued]:
     labels = [label for parcel in parcels for label in parcel.labels]
     if labels:
         tx.run("insert_labels", to_json(labels))
+    runs = [run for parcel in parcels for run in parcel.runs]
+    if runs:
+        tx.run("insert_runs", to_json(runs))
     for parcel in parcels:
         for (queue, state), n in parcel.counts.items():
             tx.count(queue, state, n)
-            tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
+            if state != "waiting":
+                tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
     return [_enqueued(tuple([_submitted(task.id, "created") for task in parcel.tasks])) for parcel in parcels]
 
 
@@ -96,9 +104,14 @@ def _write_pieces(tx: Transaction, verb: str, pieces: Sequence[Piece]) -> None:
             texts, rows, size = [], 0, 0
 
 
-def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int) -> None:
-    """Write tasks that are known to be new."""
-    submit_merged(tx, [Parcel(tasks, wall)])
+def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
+    """Write tasks that are known to be new; `waits` says which of them wait for another run."""
+    submit_merged(tx, [Parcel(tasks, wall, waits)])
+
+
+def new_among(tx: Transaction, tasks: Sequence[NewTask]) -> list[NewTask]:
+    """Return the tasks that would be stored if they were submitted one by one."""
+    return _judge(tx, tasks)[1]
 
 
 def submit(

@@ -53,6 +53,7 @@ _HOMES = {
     "angelica.runtime.context": ("Context",),
     "angelica.runtime.functions": ("Function",),
     "angelica.runtime.handle": ("TaskHandle",),
+    "angelica.runtime.schedule_handle": ("ScheduleHandle",),
     "angelica.settings": ("Settings",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -13,13 +13,10 @@ from typing import Any, Final
 from angelica import strict_json
 from angelica.domain.cron.evaluate import first_fire
 from angelica.domain.schedule import Phase, RunSpec, Schedule, TriggerSpec
-from angelica.domain.task import NO_EXTRAS
 from angelica.domain.trigger import anchor_of, evaluator, first_fire_at
 from angelica.errors import InvalidValue
-from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.schedule_drafts import TRIGGERS, ScheduleDraft
 from angelica.runtime.schedule_fields import merged, moment_text
-from angelica.runtime.submit import Asked, TaskMaker
 
 OF_TRIGGER: Final = (*TRIGGERS, "mode", "dialect", "day_match")
 """Fields that go together: who gives a trigger gives all of it."""
@@ -127,32 +124,6 @@ def absolute(draft: ScheduleDraft, wall: int) -> ScheduleDraft:
 def trigger_from(draft: ScheduleDraft, created_at: int) -> TriggerSpec:
     """Return the trigger of a draft; `in` counts from the creation."""
     return draft.trigger if draft.wait is None else replace(draft.trigger, at=created_at + draft.wait)
-
-
-class RunMaker:
-    """Makes what each fire runs: the function's defaults as they are now, under the options of the draft."""
-
-    def __init__(self, catalogue: Catalogue, make: TaskMaker) -> None:
-        self._catalogue = catalogue
-        self._make = make
-
-    async def run_of(self, draft: ScheduleDraft, wall: int, created_by: str | None = None) -> RunSpec:
-        """Return the run; raises `UnknownFunction`, `InvalidArguments`."""
-        target = await self._catalogue.find(draft.name)
-        payload = target.encode(draft.args, draft.kwargs)
-        options = draft.options
-        asked = Asked(target, draft.args, draft.kwargs, options, headers=options.headers or {}, created_by=created_by)
-        task = self._make.make(asked, payload, wall, None)
-        return RunSpec(
-            task.function,
-            payload,
-            task.policy,
-            task.queue,
-            task.executor,
-            task.priority,
-            task.version,
-            NO_EXTRAS if task.extras == NO_EXTRAS else task.extras,
-        )
 
 
 def new_schedule(draft: ScheduleDraft, run: RunSpec, *, schedule_id: str, wall: int) -> Schedule:

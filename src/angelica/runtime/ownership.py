@@ -17,7 +17,6 @@ from angelica.domain.events import ScheduleChanged
 from angelica.domain.schedule import Phase, Schedule
 from angelica.errors import AngelicaError
 from angelica.runtime.definition import (
-    RunMaker,
     declared_by,
     declared_form,
     declared_text,
@@ -29,6 +28,7 @@ from angelica.runtime.definition import (
     redefined,
 )
 from angelica.runtime.means import Means
+from angelica.runtime.run_maker import RunMaker
 from angelica.runtime.schedule_desk import ScheduleDesk
 from angelica.runtime.schedule_drafts import ScheduleDraft, read_schedule
 from angelica.storage.protocol import ScheduleFilter, SchedulePut, Storage

@@ -13,9 +13,9 @@ from angelica.domain.task import State
 from angelica.domain.trigger import upcoming_fires
 from angelica.errors import InvalidValue
 from angelica.runtime import forecast
-from angelica.runtime.definition import RunMaker
 from angelica.runtime.forecast import Calendar, Preview, Rehearsal
 from angelica.runtime.means import Means
+from angelica.runtime.run_maker import RunMaker
 from angelica.runtime.schedule_desk import ScheduleDesk
 from angelica.runtime.schedule_drafts import ScheduleDraft
 from angelica.storage.protocol import ScheduleFilter, SchedulePage, Storage, TaskFilter

@@ -16,7 +16,6 @@ from angelica.domain.task import State, Task
 from angelica.errors import InvalidValue, NotFound, ScheduleConflict, ShuttingDown, VersionConflict
 from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.definition import (
-    RunMaker,
     absolute,
     declared_form,
     definition_of,
@@ -33,6 +32,7 @@ from angelica.runtime.means import Means
 from angelica.runtime.operations import Operation, Operations
 from angelica.runtime.ownership import Declaration, Declared, Ownership
 from angelica.runtime.registry import FunctionRegistry
+from angelica.runtime.run_maker import RunMaker
 from angelica.runtime.schedule_desk import ScheduleDesk
 from angelica.runtime.schedule_drafts import ScheduleDraft, read_schedule
 from angelica.runtime.schedule_fields import flag

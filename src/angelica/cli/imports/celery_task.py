@@ -17,6 +17,8 @@ _UNUSED: Final = {
     "ignore_result": "results are kept as long as the task is",
     "serializer": "payloads are JSON",
     "compression": "payloads are JSON",
+    "expires": "the schedule's catch_up and grace say what becomes of a late fire",
+    "expire_seconds": "the schedule's catch_up and grace say what becomes of a late fire",
     "retry": "submitting is one transaction",
     "retry_policy": "submitting is one transaction",
     "delivery_mode": "a task is on disk when it is submitted",
@@ -31,8 +33,6 @@ def options_of(options: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
             continue
         if name == "queue" and isinstance(value, str):
             made["queue"] = value
-        elif name in ("expires", "expire_seconds") and _is_number(value):
-            made["expires"] = value
         elif name == "time_limit" and _is_number(value):
             made["timeout"] = value
         elif name == "headers" and isinstance(value, Mapping):

@@ -76,7 +76,8 @@ def settle(schedule: Schedule, *, ended_at: int, failed: bool | None, unfinished
         settled = replace(settled, phase=Phase.PAUSED, phase_reason=FAILURES, paused_at=ended_at)
     due = schedule.next_fire_at is not None and schedule.next_fire_at <= ended_at
     if is_delay(schedule) and not unfinished_left and not due and schedule.phase is not Phase.COMPLETED:
-        armed = next_fire_after(schedule, ended_at)
+        # After a step back of the clock: a fire at or before the last one would be taken for it.
+        armed = next_fire_after(schedule, max(ended_at, schedule.last_fire_at or 0))
         settled = replace(settled, next_fire_at=armed)
         if armed is None:
             settled = replace(settled, phase=Phase.COMPLETED, phase_reason=END_AT)

@@ -42,7 +42,15 @@ def spans(firing):
 
 
 def test_a_fire_makes_the_task_that_the_schedule_describes():
-    extras = Extras(labels={"team": "a"}, headers={"tenant": "t"}, extensions={"mine": 1, "fire_time": "no"})
+    extras = Extras(
+        labels={"team": "a"},
+        headers={"tenant": "t"},
+        extensions={"mine": 1, "fire_time": "no"},
+        created_by="me",
+        digest="d",
+        parent_id="p",
+        retry_of="r",
+    )
     run = RunSpec("reports.nightly", '{"args":[1],"kwargs":{}}', Policy(retries=7), "slow", "thread", 5, 2, extras)
     due = schedule(run=run, id="nightly")
     firing = passed(due, FIRST + 300 * MILLISECOND)

@@ -13,8 +13,9 @@ from angelica.domain.backlog import Backlog, Wanted, backlog_of, wanted_of
 from angelica.domain.jitter import jitter
 from angelica.domain.overlap import Standing
 from angelica.domain.schedule import CatchUp, Fire, Firing, Phase, Schedule, Skipped, SkipReason, Unfinished
-from angelica.domain.task import NewTask
-from angelica.domain.trigger import is_delay, is_spent, next_fire_after
+from angelica.domain.task import Extras, NewTask
+from angelica.domain.trigger import is_delay, next_fire_after
+from angelica.domain.value import maker
 
 PASS: Final = 1_000
 """The most fires that one pass decides one by one."""
@@ -25,6 +26,10 @@ MAX_RUNS: Final = "max_runs"
 END_AT: Final = "end_at"
 LAST_FIRE: Final = "last_fire"
 FAILURES: Final = "failures"
+
+_extras: Final = maker(Extras)
+_new_task: Final = maker(NewTask)
+_firing: Final = maker(Firing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +121,17 @@ def _fire(schedule: Schedule, now: Now, unfinished: Unfinished, held_from: int |
         skipped += backlog.span(SkipReason.PAUSED, held_from, backlog.end)
     if backlog.end <= first <= now.wall:
         skipped += (Skipped(SkipReason.ENDED, first, first, 1),)
-    after = replace(schedule, runs=schedule.runs + len(decided.fires))
-    next_fire_at, completed = _next(after, decided, now.wall)
+    runs = schedule.runs + len(decided.fires)
+    next_fire_at, completed = _next(schedule, runs, decided, now.wall)
     last = [at for at in (schedule.last_fire_at, *_newest(decided.fires, skipped)) if at is not None]
     reason = schedule.phase_reason if phase is schedule.phase else ""
-    return Firing(
+    return _firing(
         schedule_id=schedule.id,
         seen_next=first,
         seen_version=schedule.version,
         next_fire_at=next_fire_at,
         last_fire_at=max(last, default=None),
-        runs=after.runs,
+        runs=runs,
         phase=Phase.COMPLETED if completed else phase,
         phase_reason=completed or reason,
         fires=decided.fires,
@@ -171,7 +176,7 @@ def _run(schedule: Schedule, fire_time: int, wanted: Wanted, now: Now) -> NewTas
     if missed and rules.catch_up is CatchUp.LATEST:
         marks["missed_count"] = wanted.missed
     task_id = task_id_of(schedule.id, fire_time)
-    return NewTask(
+    return _new_task(
         id=task_id,
         function=run.function,
         payload=run.payload,
@@ -183,16 +188,29 @@ def _run(schedule: Schedule, fire_time: int, wanted: Wanted, now: Now) -> NewTas
         priority=run.priority,
         version=run.version,
         trace_id=blake2b(task_id.encode(), digest_size=16).hexdigest(),
-        extras=replace(run.extras, schedule_id=schedule.id, extensions={**run.extras.extensions, **marks}),
+        extras=_marked(run.extras, schedule.id, marks),
     )
 
 
-def _next(schedule: Schedule, decided: _Pass, wall: int) -> tuple[int | None, str]:
-    """Return the next fire of `schedule` (its `runs` are those after the pass), and why it is completed, if it is."""
+def _marked(extras: Extras, schedule_id: str, marks: dict[str, Any]) -> Extras:
+    return _extras(
+        extras.headers,
+        extras.labels,
+        {**extras.extensions, **marks},
+        extras.created_by,
+        extras.digest,
+        extras.parent_id,
+        extras.retry_of,
+        schedule_id,
+    )
+
+
+def _next(schedule: Schedule, runs: int, decided: _Pass, wall: int) -> tuple[int | None, str]:
+    """Return the next fire of `schedule` after a pass that leaves it with `runs`, or why it is completed."""
     first, rules = schedule.next_fire_at, schedule.rules
     if first is not None and first > wall:
         return first, ""
-    if is_spent(schedule):
+    if rules.max_runs is not None and runs >= rules.max_runs:
         return None, MAX_RUNS
     if decided.rest is not None:
         return decided.rest, ""

@@ -37,8 +37,9 @@ def store_runs(tx: Transaction, runs: Sequence[Run], *, now: Now) -> None:
 
 
 def _new(tx: Transaction, runs: Sequence[Run]) -> Iterable[Run]:
-    new = {task.id for task in new_among(tx, [run.task for run in runs])}
-    return [run for run in runs if run.task.id in new]
+    """Those that will be stored: of an id that comes twice, the first."""
+    first = {run.task.id: run for run in reversed(runs)}
+    return [first[task.id] for task in new_among(tx, [run.task for run in runs])]
 
 
 def _waits(runs: Iterable[Run], unfinished: Unfinished) -> dict[str, str]:

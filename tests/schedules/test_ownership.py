@@ -165,6 +165,18 @@ def test_code_orphans_only_its_own_and_nothing_newer(office) -> None:
     office(story)
 
 
+def test_an_orphan_that_is_resumed_belongs_to_the_operators(office) -> None:
+    async def story(o):
+        await deploy(o, declaration(1, kwargs={"day": 4}))
+        await deploy(o, revision=2)
+        made = await o.schedules.resume("s")
+        assert (made.phase, made.owner, made.declared) == (Phase.ACTIVE, "api", None)
+        assert definition_of(made) == {"name": "report", "cron": "* * * * *", "kwargs": {"day": 4}}
+        assert (await deploy(o, revision=3)).orphaned == ()
+
+    office(story)
+
+
 def test_one_that_an_operator_paused_is_not_made_active_by_its_return(office) -> None:
     async def story(o):
         await deploy(o, declaration(1))

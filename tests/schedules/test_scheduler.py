@@ -62,8 +62,10 @@ def test_the_lag_is_that_of_the_earliest(office) -> None:
     async def story(o):
         await o.create()
         o.advance(MINUTE + 7)
+        assert await o.schedules.lag() == 7 * SECOND
         await o.scheduler.tick()
         assert o.scheduler.lag == 7 * SECOND
+        assert await o.schedules.lag() == 0
         await o.scheduler.tick()
         assert o.scheduler.lag == 0
 

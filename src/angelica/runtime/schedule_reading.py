@@ -62,6 +62,11 @@ class ScheduleReading:
         moment = self._means.clock.wall() if after is None else after
         return tuple(upcoming_fires(schedule, after=moment, count=count))
 
+    async def lag(self) -> int:
+        """Return how long the earliest fire that is due has been waiting, 0 if none is: one look at an index."""
+        first = await self._storage.next_fire()
+        return 0 if first is None else max(self._means.clock.wall() - first, 0)
+
     async def preview(self, given: Mapping[str, Any]) -> Preview:
         """Return when a definition fires and what it means; it may lack a name. `count` says how many fires."""
         return forecast.preview(given, self._means.clock.wall())

@@ -204,8 +204,13 @@ class Schedules(ScheduleReading):
         return await self._desk.change(schedule_id, change, version=None, what="paused")
 
     async def resume(self, schedule_id: str, *, catch_up: bool = False) -> Schedule:
-        """Fire again; what fell due meanwhile is recorded as paused, or with `catch_up` treated as missed."""
+        """Fire again; what fell due meanwhile is recorded as paused, or with `catch_up` treated as missed.
+
+        An orphan that is resumed belongs to the operators from then on: no deploy misses it again.
+        """
         self._check_open()
+        if (await self._desk.get(schedule_id)).phase is Phase.ORPHANED:
+            await self._desk.change(schedule_id, _adopted, version=None, what="updated")
         return await self._desk.resume(schedule_id, catch_up=catch_up)
 
     async def delete(self, schedule_id: str, *, cancel_running: bool = False) -> None:
@@ -285,6 +290,14 @@ class Schedules(ScheduleReading):
         ended = tuple(task_id for task_id, reply in zip(ids, replies, strict=True) if reply == "cancelled")
         if ended:
             self._means.emit(TasksCancelled(ended, CANCELLED))
+
+
+async def _adopted(schedule: Schedule, now: Now) -> Schedule:
+    """Return an orphan with all of its definition in the operators' hands."""
+    if schedule.phase is not Phase.ORPHANED or schedule.declared is None:
+        return schedule
+    form = strict_json.dumps(definition_of(schedule))
+    return replace(schedule, owner="api", declared=None, override=form, updated_at=now.wall)
 
 
 def _flag(changes: Mapping[str, Any], key: str) -> bool | None:

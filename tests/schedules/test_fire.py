@@ -121,6 +121,22 @@ def test_all_runs_the_missed_ones_inside_the_window_up_to_its_bound_the_oldest_f
     assert ids == sorted(ids)
 
 
+@pytest.mark.parametrize(
+    ("rules", "back", "runs", "recorded"),
+    [
+        ({"catch_up": CatchUp.SKIP}, 330, [], [("missed", 1, 5, 5)]),
+        ({}, 330, [5], [("missed", 1, 4, 4)]),
+        ({"catch_up": CatchUp.ALL}, 330, [1, 2, 3, 4, 5], []),
+        ({"catch_up": CatchUp.ALL, "max_catchup": 2}, 330, [4, 5], [("capped", 1, 3, 3)]),
+        ({"catch_up": CatchUp.ALL, "catchup_window": 3 * MINUTE}, 330, [3, 4, 5], [("missed", 1, 2, 2)]),
+        ({}, 305, [5], [("missed", 1, 4, 4)]),
+    ],
+)
+def test_the_documented_downtime(rules, back, runs, recorded):
+    firing = passed(schedule(overlap=Overlap.ALLOW, **rules), START + back * SECOND)
+    assert (times(firing), spans(firing)) == (runs, recorded)
+
+
 def test_nothing_outside_the_window_is_caught_up():
     firing = passed(schedule(catchup_window=20 * SECOND), START + 30 * MINUTE + 30 * SECOND)
     assert (times(firing), spans(firing)) == ([], [("missed", 1, 30, 30)])

@@ -18,7 +18,7 @@ def table(path: Sequence[str], members: Mapping[str, Any]) -> str:
     """Return a table with its members; nested objects of the first level become tables of their own."""
     head = f"[{'.'.join(map(_key, path))}]\n"
     plain = {name: value for name, value in members.items() if not isinstance(value, Mapping) and value is not None}
-    nested = {name: value for name, value in members.items() if isinstance(value, Mapping) and value}
+    nested = {name: value for name, value in members.items() if isinstance(value, Mapping)}
     text = head + "".join(f"{_key(name)} = {_value(value)}\n" for name, value in plain.items())
     return text + "".join(
         f"{_key(name)} = {_value(value)}\n" if _is_small(value) else "\n" + table([*path, name], value)

@@ -24,7 +24,8 @@ SECONDS: Final = {
 _NAMES: Final = re.compile(r"[A-Za-z]+")
 _DAYS: Final = frozenset({"sun", "mon", "tue", "wed", "thu", "fri", "sat"})
 _MONTHS: Final = frozenset({"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"})
-_CRONTAB: Final = re.compile(r"<crontab: (\S+) (\S+) (\S+) (\S+) (\S+) \(m/h/(d/dM/MY|dM/MY/d)\)>")
+_WORD: Final = r"(\[[^\]]*\]|\{[^}]*\}|\S+)"  # a list or a set is printed as Python does
+_CRONTAB: Final = re.compile(rf"<crontab: {' '.join([_WORD] * 5)} \(m/h/(d/dM/MY|dM/MY/d)\)>")
 _FREQ: Final = re.compile(r"<freq: (\d+(?:\.\d+)?) (second|minute|hour|day)s?>")
 _TIMEDELTA: Final = re.compile(r"(?:(\d+) days?, )?(\d+):(\d\d):(\d\d)(?:\.(\d{1,6}))?")
 
@@ -86,7 +87,7 @@ def spoken(text: str) -> tuple[When, str]:
         order = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
         if found[6] == "dM/MY/d":
             order = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
-        return crontab(dict(zip(order, found.groups()[:5], strict=True))), ""
+        return crontab({name: part.strip("[]{}") for name, part in zip(order, found.groups()[:5], strict=True)}), ""
     if found := _FREQ.fullmatch(text):
         seconds = float(found[1]) * SECONDS[f"{found[2]}s"]
         note = "" if found[2] == "second" and found[1].endswith(".00") else f"`{text}` is rounded: look at the interval"

@@ -49,7 +49,7 @@ class Parcel:
         full: list[tuple[object, ...]] = []
         size = 0
         for task in self.tasks:
-            state = "waiting" if task.id in waits else "queued" if task.run_at <= wall else "scheduled"
+            state = "waiting" if waits and task.id in waits else "queued" if task.run_at <= wall else "scheduled"
             key = (task.queue, state)
             counts[key] = counts.get(key, 0) + 1
             if is_plain(task):

@@ -11,7 +11,7 @@ from typing import Any
 
 import angelica
 
-MADE_BY_THE_ENGINE = {"Context", "Function", "TaskHandle"}  # their constructors are no promise
+MADE_BY_THE_ENGINE = {"Context", "Function", "ScheduleHandle", "TaskHandle"}  # their constructors are no promise
 SNAPSHOT = Path(__file__).parent.parent / "tests" / "data" / "public_surface.txt"
 
 
@@ -25,13 +25,19 @@ def _lines(name: str, value: Any) -> Iterator[str]:
     if inspect.isclass(value):
         bases = ", ".join(base.__name__ for base in value.__bases__ if base is not object)
         yield f"class {name}({bases})" + ("" if name in MADE_BY_THE_ENGINE else _signature(value))
-        for key in sorted(vars(value)):
+        parts = [base for base in value.__mro__ if base is value or _is_part(base)]
+        for key in sorted({key for part in parts for key in vars(part)}):
             if not key.startswith("_"):
                 yield from _member(f"{name}.{key}", inspect.getattr_static(value, key))
     elif callable(value):
         yield f"def {name}{_signature(value)}"
     else:
         yield f"{name}: {type(value).__name__}"
+
+
+def _is_part(base: type) -> bool:
+    """Whether a base is a piece of a public class that has no public name itself."""
+    return base.__module__.startswith("angelica.") and base.__name__ not in angelica.__all__
 
 
 def _member(path: str, value: Any) -> Iterator[str]:

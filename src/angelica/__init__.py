@@ -33,6 +33,7 @@ _HOMES = {
         "QueueFull",
         "Refused",
         "Retry",
+        "ScheduleConflict",
         "SchemaMismatch",
         "ShuttingDown",
         "Signal",
@@ -46,11 +47,13 @@ _HOMES = {
         "TaskFailed",
         "UniqueConflict",
         "UnknownFunction",
+        "VersionConflict",
         "WaitTimeout",
     ),
     "angelica.runtime.context": ("Context",),
     "angelica.runtime.functions": ("Function",),
     "angelica.runtime.handle": ("TaskHandle",),
+    "angelica.runtime.schedule_handle": ("ScheduleHandle",),
     "angelica.settings": ("Settings",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

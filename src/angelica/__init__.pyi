@@ -22,6 +22,7 @@ from angelica.errors import NotSupported as NotSupported
 from angelica.errors import QueueFull as QueueFull
 from angelica.errors import Refused as Refused
 from angelica.errors import Retry as Retry
+from angelica.errors import ScheduleConflict as ScheduleConflict
 from angelica.errors import SchemaMismatch as SchemaMismatch
 from angelica.errors import ShuttingDown as ShuttingDown
 from angelica.errors import Signal as Signal
@@ -35,10 +36,12 @@ from angelica.errors import TaskCancelled as TaskCancelled
 from angelica.errors import TaskFailed as TaskFailed
 from angelica.errors import UniqueConflict as UniqueConflict
 from angelica.errors import UnknownFunction as UnknownFunction
+from angelica.errors import VersionConflict as VersionConflict
 from angelica.errors import WaitTimeout as WaitTimeout
 from angelica.runtime.context import Context as Context
 from angelica.runtime.functions import Function as Function
 from angelica.runtime.handle import TaskHandle as TaskHandle
+from angelica.runtime.schedule_handle import ScheduleHandle as ScheduleHandle
 from angelica.settings import Settings as Settings
 
 __all__ = [
@@ -67,6 +70,8 @@ __all__ = [
     "QueueFull",
     "Refused",
     "Retry",
+    "ScheduleConflict",
+    "ScheduleHandle",
     "SchemaMismatch",
     "Settings",
     "ShuttingDown",
@@ -83,6 +88,7 @@ __all__ = [
     "Unique",
     "UniqueConflict",
     "UnknownFunction",
+    "VersionConflict",
     "WaitTimeout",
     "exponential_backoff",
 ]

@@ -16,11 +16,14 @@ from angelica import process
 from angelica.clock import Clock, SystemClock
 from angelica.current import CURRENT
 from angelica.domain.events import EngineState
+from angelica.domain.task import Task
 from angelica.errors import AngelicaError
+from angelica.hosting import Hosting
 from angelica.node import Node, make_lane, make_storage
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
+from angelica.runtime.declarations import Declarations
 from angelica.runtime.functions import AsyncFunction, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
@@ -28,7 +31,9 @@ from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
 from angelica.runtime.portal import Portal
 from angelica.runtime.registry import Decorator, FunctionRegistry
+from angelica.runtime.schedules import Schedules
 from angelica.runtime.service import Service
+from angelica.scheduling import Scheduling
 from angelica.settings import Settings
 from angelica.storage.protocol import Storage
 from angelica.submitter import Submitter
@@ -38,11 +43,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
 
-Authenticate = Callable[[Any], Any]
-"""Takes a request; returns a principal, a name or True for a caller that may, anything else for one that may not."""
 
-
-class Engine:
+class Engine(Hosting, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -68,6 +70,8 @@ class Engine:
         self._given_storage = storage
         self._storage: Storage | None = None
         self._service: Service | None = None
+        self._schedules: Schedules | None = None
+        self._declarations = Declarations(self.functions, self.settings.name)
         self.lane = make_lane(self.clock)
         self._node: Node | None = None
         self._lane_node: Node | None = None
@@ -110,6 +114,11 @@ class Engine:
         self._hub.subscribe(kind, receiver)
 
     # -- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open in this process."""
+        return self._service is not None
 
     @property
     def storage(self) -> Storage:
@@ -157,6 +166,14 @@ class Engine:
             state=lambda: self.state,
         )
         self._service.add_probe("worker", self._problem)
+        self._schedules = Schedules(
+            storage,
+            means=self.means,
+            registry=self.functions,
+            settings=self.settings,
+            bits=self._chance.getrandbits,
+            state=lambda: self.state,
+        )
         self.state = "RUNNING"
         self._storage = storage
         self._opened_by = os.getpid()
@@ -181,6 +198,8 @@ class Engine:
             node = self._make_node(self.storage, durable=True)
             await node.start()
             self._node = node
+        elif self._node is None:
+            await self.declare_schedules()
         if any(not function.durable for function in self.functions):
             await self._start_lane()
         self._hub.emit(EngineState(self.state))
@@ -204,7 +223,8 @@ class Engine:
 
     async def close(self) -> None:
         """Close the store; may be called twice."""
-        storage, self._storage, self._service = self._storage, None, None
+        storage, self._storage, self._service, self._schedules = self._storage, None, None, None
+        self._brought = False
         if storage is not None:
             await storage.close()
             await self.lane.close()
@@ -258,11 +278,20 @@ class Engine:
         """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
         await process.run_worker(self, stop, hasten, ready)
 
+    @property
+    def means(self) -> Means:
+        """The clock, the chance and the way of events, as the parts of the runtime take them."""
+        return Means(self.clock, self._chance.random, self._hub.emit)
+
     def _make_node(self, storage: Storage, *, durable: bool) -> Node:
-        means = Means(self.clock, self._chance.random, self._hub.emit)
-        number = self._chance.getrandbits(24)
         return Node(
-            storage, self.functions, self.settings, means=means, number=number, version=self.version, durable=durable
+            storage,
+            self.functions,
+            self.settings,
+            means=self.means,
+            number=self._chance.getrandbits(24),
+            version=self.version,
+            declare=self.declare_schedules if durable else None,
         )
 
     async def _start_lane(self) -> None:
@@ -278,43 +307,6 @@ class Engine:
     def bits(self, count: int, /) -> int:
         """Return `count` random bits, for ids."""
         return self._chance.getrandbits(count)
-
-    # -- in a web application ---------------------------------------------------------------------------------------
-
-    def lifespan(self, target: Any) -> Any:
-        """Run the engine for as long as a host app lives: `FastAPI(lifespan=engine.lifespan)`.
-
-        Around a lifespan of the host's own: `FastAPI(lifespan=engine.lifespan(mine))`.
-        """
-        from angelica.contrib import starlette
-
-        return starlette.lifespan(self, target)
-
-    def mount(self, app: Any, path: str = "", *, auth: Authenticate | None = None) -> None:
-        """Put the HTTP API into a Starlette or FastAPI app, under `path` or beside its own routes."""
-        from angelica.contrib import starlette
-
-        starlette.mount(self, app, path, auth=auth)
-
-    def router(self, *, auth: Authenticate | None = None, **options: Any) -> Any:
-        """Return a FastAPI `APIRouter` with the HTTP API; `options` go to `APIRouter` (prefix, dependencies …)."""
-        from angelica.contrib import fastapi
-
-        return fastapi.router(self, auth=auth, **options)
-
-    def asgi(self, *, auth: Authenticate | None = None) -> Any:
-        """Return the HTTP API as an ASGI app of its own, which starts and stops the engine in its lifespan."""
-        from angelica.http.app import create_app
-
-        app = create_app(self, mode="mounted", auth=auth)
-        app.router.lifespan_context = self.lifespan
-        return app
-
-    def accepted(self, task: Any) -> Any:
-        """Return a 202 response with `Location` for a submitted task, for an endpoint that hands its work over."""
-        from angelica.contrib import starlette
-
-        return starlette.accepted(self, task)
 
     # -- submitting -------------------------------------------------------------------------------------------------
 
@@ -332,6 +324,10 @@ class Engine:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
         return self._portal.call(coroutine)
+
+    def task_handle(self, task: Task) -> TaskHandle[Any]:
+        """Return the handle of a task that has just been read or stored."""
+        return TaskHandle(task, self.service, self.call)
 
     async def ahandle(self, task_id: str) -> TaskHandle[Any]:
         """Return the handle of a task by its id; raises `NotFound`."""

@@ -12,6 +12,8 @@ UniqueConflict          the same unique key, and `on_conflict="reject"`
 IdempotencyMismatch     the same Idempotency-Key with another body
 NotFinished             needs an ended task
 NotCancellable          the task has already ended
+ScheduleConflict        the same schedule id with another body
+VersionConflict         the schedule was edited since the version that the edit names
 QueueFull                 a bound was reached; try again after `retry_after` seconds
 ShuttingDown              the engine takes no new work
 SubmitRefused             a before-submit hook said no
@@ -122,6 +124,26 @@ class NotCancellable(Conflict):
     """The task has already ended."""
 
     code = "not-cancellable"
+
+
+class ScheduleConflict(Conflict):
+    """The same schedule id with another body; `schedule_id` names the one that stands."""
+
+    code = "id-conflict"
+
+    def __init__(self, message: str, *, schedule_id: str) -> None:
+        self.schedule_id = schedule_id
+        super().__init__(message)
+
+
+class VersionConflict(Conflict):
+    """The schedule was edited since the version that the edit names; `current` is the version that stands."""
+
+    code = "version-conflict"
+
+    def __init__(self, message: str, *, current: int) -> None:
+        self.current = current
+        super().__init__(message)
 
 
 class QueueFull(Refused):

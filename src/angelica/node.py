@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from angelica.clock import SECOND, Clock
@@ -15,6 +16,7 @@ from angelica.runtime.means import Means
 from angelica.runtime.promoter import Promoter
 from angelica.runtime.pulse import LeaseTimes
 from angelica.runtime.registry import FunctionRegistry
+from angelica.runtime.scheduler import Scheduler
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.worker import Worker, WorkerSettings
 from angelica.settings import Settings
@@ -35,8 +37,8 @@ LANE_LEASE = 365 * 86_400.0
 class Node:
     """Made by the engine, for the durable storage or for the memory lane.
 
-    `number` (24 random bits) tells the workers of one process apart. With `durable` False it keeps no start file,
-    declares no functions and sweeps nothing.
+    `number` (24 random bits) tells the workers of one process apart. `declare` stores the schedules of the code; a
+    node without one is of the memory lane: it keeps no start file, declares and fires nothing, and sweeps nothing.
     """
 
     def __init__(
@@ -48,14 +50,16 @@ class Node:
         means: Means,
         number: int,
         version: str,
-        durable: bool = True,
+        declare: Callable[[], Awaitable[object]] | None,
     ) -> None:
+        durable = declare is not None
         worker_id = f"{host_name()}/{os.getpid()}-{number:06x}{'' if durable else '-memory'}"
         self._storage = storage
         self._registry = registry
         self._clock = clock = means.clock
         self._durable = durable
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._declare_schedules = declare
         start_file = _start_file(settings, worker_id) if durable else None
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit)
         self.worker = Worker(
@@ -86,6 +90,9 @@ class Node:
                 Duty("janitor", janitor.sweep, chance=chance),
                 Duty("declare", self._declare, chance=chance),
             ]
+        if self._durable and settings.scheduler:
+            scheduler = Scheduler(self._storage, means=means, poll=poll)
+            duties.append(Duty("scheduler", scheduler.step, chance=chance))
         return duties
 
     async def start(self) -> None:
@@ -125,6 +132,8 @@ class Node:
     async def _declare(self) -> float:
         now = self._clock.wall()
         await self._storage.put_functions([function.row(seen_at=now) for function in self._registry])
+        if self._declare_schedules is not None:
+            await self._declare_schedules()
         return DECLARE_EVERY
 
 

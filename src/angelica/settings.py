@@ -147,6 +147,9 @@ class Settings:
     embed: Literal["on", "off"] = option(
         "on", options.switch, "Whether `engine.lifespan` runs a worker in its process, or only submits."
     )
+    scheduler: bool = option(
+        default=True, read=options.flag, doc="Whether workers fire the schedules that are due.", shown="true"
+    )
     validation_status: int = option(
         422, options.status, "The HTTP status of a request that was read and refused: 422 or 400."
     )

@@ -9,6 +9,7 @@ from angelica.runtime.functions import Call, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.intake import Accepted
 from angelica.runtime.options import Options
+from angelica.runtime.schedule_handle import ScheduleHandle
 from angelica.runtime.service import Service
 
 T = TypeVar("T")
@@ -34,6 +35,13 @@ class Opens(Protocol):
         """Run a coroutine to its end from synchronous code."""
         ...
 
+    @property
+    def is_open(self) -> bool: ...
+    def declare_schedule(self, function: Function[Any, Any], definition: Mapping[str, Any]) -> ScheduleHandle: ...
+    async def create_schedule(
+        self, function: Function[Any, Any], definition: Mapping[str, Any], *, replace: bool
+    ) -> ScheduleHandle: ...
+
 
 class Submitter:
     """Submits calls and returns handles: plain ones by the express, the others by the whole intake."""
@@ -41,6 +49,13 @@ class Submitter:
     def __init__(self, engine: Opens) -> None:
         self._engine = engine
         self.call = engine.call
+        self.declare_schedule = engine.declare_schedule
+        self.create_schedule = engine.create_schedule
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open in this process."""
+        return self._engine.is_open
 
     async def submit_call(
         self, function: Function[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options

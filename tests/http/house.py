@@ -20,7 +20,9 @@ from angelica.http.app import create_app
 from angelica.http.auth import AuthCallable, Mode
 from angelica.http.host import Principal
 from angelica.runtime.hooks import Hooks
+from angelica.runtime.means import Means
 from angelica.runtime.registry import FunctionRegistry
+from angelica.runtime.schedules import Schedules
 from angelica.runtime.service import Service
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Beat, Claim, LogLine, WorkerInfo
@@ -104,6 +106,15 @@ class House:
             bits=self.bits,
             emit=lambda event: None,
             lane=self.lane,
+            state=lambda: self.state,
+        )
+
+        self.schedules = Schedules(
+            self.storage,
+            means=Means(self.clock, lambda: 0.0, lambda event: None),
+            registry=self.functions,
+            settings=self.settings,
+            bits=self.bits,
             state=lambda: self.state,
         )
 

@@ -26,6 +26,13 @@ GUARDED = {
     "GET /tasks/{task_id}/logs",
     "GET /tasks/{task_id}/why", "GET /tasks/{task_id}/attempts", "GET /tasks/{task_id}/events",
     "GET /tasks/{task_id}/result", "GET /functions", "GET /functions/{name}", "GET /workers", "GET /api/status",
+    "POST /schedules", "GET /schedules", "POST /schedules/batch", "POST /schedules/preview", "POST /schedules/rehearse",
+    "GET /schedules/calendar", "GET /schedules/{schedule_id}", "PUT /schedules/{schedule_id}",
+    "PATCH /schedules/{schedule_id}", "DELETE /schedules/{schedule_id}", "GET /schedules/{schedule_id}/next",
+    "GET /schedules/{schedule_id}/fires", "POST /schedules/{schedule_id}/pause",
+    "POST /schedules/{schedule_id}/resume", "POST /schedules/{schedule_id}/trigger",
+    "POST /schedules/{schedule_id}/backfill", "POST /schedules/{schedule_id}/reset", "GET /operations/{operation_id}",
+    "POST /task/add", "POST /schedule",
 }  # fmt: skip
 
 

@@ -33,10 +33,26 @@ anything = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3), max_leaves=8
 )
 TASK_FIELDS = sorted(DOCUMENT["components"]["schemas"]["NewTask"]["properties"])
+SCHEDULE_FIELDS = sorted(DOCUMENT["components"]["schemas"]["NewSchedule"]["properties"])
+OTHERS = ["past", "future", "count", "after", "from", "to", "force", "dry_run", "overlap", "field", "catch_up", "source",
+          "revision", "schedules", "redeclare", "spec", "job", "taskId", "taskName", "cronExpression", "enabled",
+          "cancel_pending"]  # fmt: skip
 bodies = st.dictionaries(
-    st.sampled_from([*TASK_FIELDS, "tasks", "atomic", "reason", "delay", "command", "junk"]), anything, max_size=5
+    st.sampled_from([*TASK_FIELDS, *SCHEDULE_FIELDS, *OTHERS, "tasks", "atomic", "reason", "delay", "command", "junk"]),
+    anything,
+    max_size=5,
 )
 tasks = st.builds(lambda more: {"name": "add", **more}, bodies)
+times = st.sampled_from(
+    [{"cron": "*/5 * * * *"}, {"cron": "0 0 2 * * ?", "timezone": "Europe/Berlin"}, {"every": 90}, {"in": "5m"},
+     {"every": "1h", "mode": "delay"}, {"at": "2199-12-31T23:59:59Z"}, {"repeat": "R3/2190-01-31T09:00/P1M"},
+     {"spec": "@daily", "job": "add"}, {"taskId": "s-1", "taskName": "add", "cronExpression": "@hourly"},
+     {"from": 1_699_990_000, "to": 1_700_000_000}, {"cron": "0 0 29 2 *", "end_at": "2030-01-01T00:00:00Z"}]
+)  # fmt: skip
+ids = st.sampled_from(["s-1", "s-2"])
+schedules = st.builds(
+    lambda id, time, more: {"schedule_id": id, "name": "add", **time, **more}, ids, times, st.just({}) | bodies
+)
 
 
 @st.composite
@@ -45,7 +61,8 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
     query = []
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", quote(draw(words), safe=""))
+            value = draw(ids | words if parameter["name"] == "schedule_id" else words)
+            path = path.replace(f"{{{parameter['name']}}}", quote(value, safe=""))
         elif parameter["in"] == "query" and draw(st.booleans()):
             name = parameter["name"] + ("env" if parameter["name"].endswith(".") else "")
             query.append((name, draw(words)))
@@ -59,13 +76,22 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         key: value for key, value in headers.items() if value.isascii() and value.isprintable() and "wait" not in value
     }
     if "requestBody" in operation:
-        value = draw(anything | bodies | tasks | st.builds(lambda t: {"tasks": t}, st.lists(tasks, max_size=3)))
+        listed = st.builds(lambda t: {"schedules": t, "source": "f"}, st.lists(schedules, max_size=3))
+        value = draw(
+            anything
+            | bodies
+            | tasks
+            | times
+            | schedules
+            | listed
+            | st.builds(lambda t: {"tasks": t}, st.lists(tasks, max_size=3))
+        )
         made["body"] = draw(st.just(json.dumps(value).encode()) | st.binary(max_size=30))
         made["headers"]["content-type"] = "application/json"
     return made
 
 
-@settings(max_examples=600)
+@settings(max_examples=1000)
 @given(requests())
 def test_never_a_fault_of_the_server(request: dict[str, Any]) -> None:
     address = request["path"]

@@ -8,11 +8,16 @@ from pathlib import Path
 import apsw
 import pytest
 
+from angelica.clock import ManualClock
 from angelica.errors import SchemaMismatch
+from angelica.storage.rows import full_row, to_json
 from angelica.storage.sql import Migration, load_migrations, load_verbs, pending
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.storage.sqlite.files import APPLICATION_ID
-from angelica.storage.sqlite.schema import MIGRATIONS, SCHEMA_VERSION
+from angelica.storage.sqlite.opened import VERBS
+from angelica.storage.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, initialise
+from tests.storage.timetable import Timetable, schedule
+from tests.storage.world import World, new
 
 
 def open_and_close(path: Path, *, auto_migrate: bool = True) -> None:
@@ -60,6 +65,35 @@ def test_a_schema_of_another_text_is_refused(path: Path) -> None:
     altered(path, "update migrations set checksum = 'x' where number = 1")
     with pytest.raises(SchemaMismatch, match="another text"):
         open_and_close(path)
+
+
+def test_a_file_of_the_first_schema_is_brought_up_to_date_with_all_that_is_in_it(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    initialise(connection, path)
+    connection.execute(MIGRATIONS[0].text)
+    connection.execute(
+        "create table migrations (number integer primary key, name text not null, checksum text not null,"
+        " applied_at integer not null) strict"
+    )
+    first = MIGRATIONS[0]
+    connection.execute("insert into migrations values (?, ?, ?, 0)", (1, first.name, first.checksum))
+    connection.execute("pragma user_version = 1")
+    task = new("old", labels={"team": "x"})
+    connection.execute(VERBS["insert_full"], (to_json([full_row(task, "queued")]),))
+    connection.execute(VERBS["insert_labels"], (to_json([("old", "team", "x")]),))
+    connection.execute(VERBS["add_counts"], (to_json([("default", "queued", 1)]),))
+    connection.close()
+    with pytest.raises(SchemaMismatch, match=r"the schema is at version 1.*angelica db migrate"):
+        open_and_close(path, auto_migrate=False)
+
+    clock = ManualClock()
+    with World(SqliteStorage(path, clock), clock) as world:
+        assert world.get("old").spec == task
+        assert world.found(labels={"team": "x"}) == ["old"]
+        Timetable(world).put(schedule())
+        Timetable(world).tick()
+        world.end(next(claimed for claimed in world.claim() if claimed.id == "old"))
+        assert world.run(world.storage.check()).problems == ()
 
 
 def step(number: int, checksum: str = "") -> Migration:

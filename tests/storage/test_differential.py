@@ -19,15 +19,13 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from angelica.clock import ManualClock
 from tests.storage.adapters import ADAPTERS
 from tests.storage.histories import Op, Player, histories
+from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 HISTORIES = int(os.environ.get("ANGELICA_TEST_HISTORIES", "3000")) if DEEP else 80
 LENGTH = 60 if DEEP else 24
 
-
-@pytest.mark.timeout(3600 if DEEP else 120)
-@pytest.mark.parametrize("adapter", list(ADAPTERS))
-@settings(
+effort = settings(
     max_examples=HISTORIES,
     deadline=None,
     derandomize=not DEEP,
@@ -35,8 +33,25 @@ LENGTH = 60 if DEEP else 24
     phases=[Phase.generate, Phase.shrink] if DEEP else [Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
+
+
+@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@effort
 @given(history=histories(LENGTH))
 def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> None:
+    compare(adapter, history, Player)
+
+
+@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@effort
+@given(history=schedule_histories(LENGTH))
+def test_an_adapter_answers_about_schedules_as_memory_does(adapter: str, history: list[Op]) -> None:
+    compare(adapter, history, SchedulePlayer)
+
+
+def compare(adapter: str, history: list[Op], player: type[Player]) -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runner = stack.enter_context(asyncio.Runner())
@@ -46,7 +61,7 @@ def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> N
             storage = ADAPTERS[name](directory, clock)
             runner.run(storage.open())
             stack.callback(lambda it=storage: runner.run(it.close()))
-            players.append(Player(storage, clock, runner.run))
+            players.append(player(storage, clock, runner.run))
         for operation in history:
             note(repr(operation))
             expected, found = [player.play(operation) for player in players]

@@ -12,7 +12,8 @@ from angelica.clock import DAY, SECOND, ManualClock
 from angelica.domain.task import TERMINAL, State
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.memory_table import Table
-from tests.storage.histories import Op, Player, histories
+from tests.storage.histories import Op, histories
+from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
 from tests.storage.world import START, World, ids, new
 
 
@@ -32,6 +33,13 @@ def check(table: Table) -> None:
     assert {id(row) for holder in table.holders.values() for row in holder.running.values()} == running
     parked = {id(row) for row in rows if row.held is not None}
     assert {id(row) for found in table._parked.values() for row in found.values()} == parked
+    runs: dict[str, set[str]] = {}
+    for row in rows:
+        if row.spec.extras.schedule_id is not None and row.state not in TERMINAL:
+            runs.setdefault(row.spec.extras.schedule_id, set()).add(row.spec.id)
+    assert {name: set(found) for name, found in table.runs.items()} == runs
+    assert set(table.waits) == {row.spec.id for row in rows if row.state is State.WAITING}
+    assert table.over == []
     holders = {
         (row.spec.function, row.spec.unique.key)
         for row in rows
@@ -51,12 +59,12 @@ def counted_of(counted: Counter[tuple[str, State]], state: State) -> int:
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
-@given(history=histories(24))
+@given(history=histories(24) | schedule_histories(24))
 def test_indexes_and_counters_agree_with_the_rows(history: list[Op]) -> None:
     clock = ManualClock()
     storage = MemoryStorage(clock)
     with asyncio.Runner() as runner:
-        player = Player(storage, clock, runner.run)
+        player = SchedulePlayer(storage, clock, runner.run)
         for operation in history:
             attempts = {task_id: row.attempt for task_id, row in storage._table.rows.items()}
             ended = {task_id: row.state for task_id, row in storage._table.rows.items() if row.ended}
@@ -64,7 +72,7 @@ def test_indexes_and_counters_agree_with_the_rows(history: list[Op]) -> None:
             check(storage._table)
             for task_id, row in storage._table.rows.items():
                 if operation.verb not in ("delete", "prune", "submit", "exchange"):
-                    assert row.attempt >= attempts[task_id]
+                    assert row.attempt >= attempts.get(task_id, 0)
                 if operation.verb != "delete" and task_id in ended:
                     assert row.state is ended[task_id]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from angelica.clock import SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Failed, Released, Snoozed, Succeeded
+from angelica.domain.schedule import FireRecord
 from angelica.domain.task import Lease, State, Task, TaskError, Unique
 from angelica.errors import IdempotencyMismatch, StorageUnavailable
 from angelica.storage.memory import MemoryStorage
-from angelica.storage.protocol import Beat, Claim, Note, Request, Storage, Topic
+from angelica.storage.protocol import Beat, Claim, Note, Request, SchedulePut, Storage, Topic
 from angelica.storage.wrap import Observed, Retrying, Wrapping
 from tests.storage.adapters import ADAPTERS
 from tests.storage.faulty import Fault, FaultyStorage
+from tests.storage.timetable import PERIOD, Timetable, a_fire, firing, run_of, schedule
 from tests.storage.world import LEASE, START, World, ids, line, new, worker_info
 
 
@@ -148,6 +151,31 @@ def test_a_delete_whose_reply_was_lost_is_answered_as_done() -> None:
         world.submit(new("b"))
         faulty.faults[faulty.calls + 1] = "after"
         assert world.run(world.storage.delete_tasks(["a", "b"])) == (True, False)
+
+
+def test_schedules_whose_replies_were_lost_are_answered_as_written() -> None:
+    world, faulty = faulty_world({})
+    with world:
+        table = Timetable(world)
+
+        def lost() -> None:
+            faulty.faults[faulty.calls + 1] = "after"
+
+        lost()
+        assert table.put(SchedulePut(schedule(), "new"), SchedulePut(schedule("t"), 1)) == ("created", "missing")
+        assert table.put(SchedulePut(schedule(grace=0), "new")) == ("exists",)
+        lost()
+        assert table.put(SchedulePut(schedule(version=2), 1)) == ("updated",)
+        assert table.put(SchedulePut(schedule(grace=0, version=2), 1)) == ("stale",)
+        decided = firing(table.get(), a_fire("s", "a", 0), next_fire_at=START + PERIOD)
+        stale = replace(decided, seen_version=1)
+        lost()
+        assert table.fire(stale, decided) == (False, True)
+        lost()
+        assert table.record((FireRecord("s", START + 1, "manual", "m"), run_of("s", "m"))) == (True,)
+        assert table.unfinished().running == ("a", "m")
+        lost()
+        assert table.delete("s", "s") == (True, False)
 
 
 def test_every_call_is_observed_once() -> None:

@@ -91,6 +91,12 @@ class Target:
         """Return the state of the engine and its counts."""
         return dict(await self._ask("GET", "/api/status"))
 
+    async def ask(
+        self, method: str, *path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Send any request of the API; `path` is given part by part. Returns the answer, None if it has no body."""
+        return await self._ask(method, "/" + "/".join(map(_part, path)), query=query, body=body)
+
     async def _ask(
         self,
         method: str,

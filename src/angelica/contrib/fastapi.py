@@ -14,7 +14,8 @@ from angelica.http.auth import AuthCallable, Mode
 from angelica.http.endpoint import Api, PathApp
 from angelica.http.openapi import operation
 from angelica.http.routes import endpoints
-from angelica.http.schemas import REF, components
+from angelica.http.schema_forms import REF
+from angelica.http.schemas import components
 from angelica.http.table import Endpoint
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from angelica.domain.lifecycle import Completion
+from angelica.domain.schedule import Firing
 from angelica.domain.task import NewTask, Task
 
 
@@ -57,10 +58,36 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class SchedulesFired:
+    """Firings that the store accepted; `lag` (microseconds) is how late the earliest of them was found."""
+
+    firings: tuple[Firing, ...]
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleChanged:
+    """A schedule was `created`, `updated`, `paused`, `resumed`, `orphaned` or `deleted`."""
+
+    schedule_id: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """The engine is now `RUNNING`, `SHUTDOWN` or `TERMINATED`."""
 
     state: str
 
 
-Event = TasksSubmitted | TasksClaimed | TasksEnded | TasksCancelled | WriteRefused | WorkerLost | EngineState
+Event = (
+    TasksSubmitted
+    | TasksClaimed
+    | TasksEnded
+    | TasksCancelled
+    | WriteRefused
+    | WorkerLost
+    | SchedulesFired
+    | ScheduleChanged
+    | EngineState
+)

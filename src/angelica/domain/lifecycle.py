@@ -29,7 +29,8 @@ class Completion:
     `outcome` is the kind of end in one word, kept with attempts that did not succeed. `retain_until` is when the
     ended task may be pruned. If `expired_by` is set, it applies only while the holder's lease is still past that
     tick (a sweep). If the state is not terminal but a cancel was requested meanwhile, the storage writes
-    `cancelled` instead: a cancel wins over a retry and loses to an end.
+    `cancelled` instead: a cancel wins over a retry and loses to an end. `schedule_id` is set where the end is terminal
+    and the task is a run of a schedule, which the storage then settles (`domain.fire.settle`).
     """
 
     task_id: str
@@ -48,6 +49,7 @@ class Completion:
     held: str | None = None
     expired_by: int | None = None
     then: tuple[NewTask, ...] = ()
+    schedule_id: str | None = None
 
     @property
     def lease(self) -> Lease:
@@ -123,6 +125,8 @@ def _end(  # noqa: PLR0913, PLR0917 - on the hot path: positional, and all of th
         error,
         None,
         expired_by,
+        (),
+        spec.extras.schedule_id,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from angelica.clock import Clock
+from angelica.runtime.schedules import Schedules
 from angelica.runtime.service import Service
 
 
@@ -47,6 +48,8 @@ class ApiHost(Protocol):
 
     @property
     def service(self) -> Service: ...
+    @property
+    def schedules(self) -> Schedules: ...
     @property
     def settings(self) -> HttpSettings: ...
     @property

@@ -11,7 +11,8 @@ from angelica.http.answers import JSON, Answer, encode
 from angelica.http.call import NDJSON, Call
 from angelica.http.problems import PROBLEM_TYPE
 from angelica.http.query import Parameter
-from angelica.http.schemas import components, ref
+from angelica.http.schema_forms import ref
+from angelica.http.schemas import components
 from angelica.http.table import Endpoint
 
 HEADERS: Final[Mapping[str, str]] = {

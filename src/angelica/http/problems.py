@@ -17,11 +17,13 @@ from angelica.errors import (
     NotSupported,
     QueueFull,
     Refused,
+    ScheduleConflict,
     ShuttingDown,
     StorageError,
     StorageUnavailable,
     SubmitRefused,
     UnknownFunction,
+    VersionConflict,
 )
 from angelica.runtime.drafts import InvalidRequest
 from angelica.strict_json import InvalidJson
@@ -53,18 +55,23 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "method-not-allowed": Kind(405, "Method not allowed", "The `Allow` header lists the methods of this address."),
         "not-acceptable": Kind(406, "Not acceptable", "The answer cannot be given in a form that `Accept` asks for."),
         "conflict": Kind(409, "Conflict", "The request collides with what stands."),
-        "id-conflict": Kind(409, "The id is taken", "A task of this id stands, made from another body."),
+        "id-conflict": Kind(409, "The id is taken", "What stands under this id was made from another body."),
+        "version-conflict": Kind(409, "Another version", "It was edited since the `version` that the edit names."),
         "unique-conflict": Kind(409, "The unique key is taken", "A task of this function and unique key stands."),
         "not-cancellable": Kind(409, "The task has ended", "Only a task that has not ended can be cancelled."),
         "not-finished": Kind(409, "The task has not ended", "Wait for the end of the task, e.g. with `?wait=30`."),
         "task-failed": Kind(409, "The task failed", "There is no result; `task_error` says why."),
         "task-cancelled": Kind(409, "The task was cancelled", "There is no result; `task_error` says why."),
-        "precondition-failed": Kind(412, "Another version", "The task has changed since it was read (`If-Match`)."),
+        "precondition-failed": Kind(412, "Another version", "It has changed since it was read (`If-Match`)."),
         "too-large": Kind(413, "The body is too large", "Send less, or raise `body_limit`."),
         "uri-too-long": Kind(414, "The address is too long", "Path and query may have 8 KiB together."),
         "json-required": Kind(415, "JSON is required", "Send the body as `Content-Type: application/json`."),
         "wrong-host": Kind(421, "Wrong host", "The `Host` header is not one of ours; see `allowed_hosts`."),
         "validation-failed": Kind(422, "The request is not valid", "`errors` names each field that is wrong."),
+        "invalid-cron": Kind(
+            422, "The schedule cannot be read", "`field`, `position` and `token` say where, `hint` what would be right."
+        ),
+        "no-future-fire": Kind(422, "The schedule never fires", "Nothing was stored: no moment to come matches."),
         "unknown-function": Kind(
             422, "Unknown function", "No function of that name is registered; see `GET /functions`."
         ),
@@ -185,7 +192,7 @@ def _refused(error: Refused) -> Problem:
         case IdempotencyMismatch():
             return Problem(slug, 422, str(error))
         case Conflict():
-            return Problem(slug, 409, str(error), more={} if error.task_id is None else {"task_id": error.task_id})
+            return Problem(slug, 409, str(error), more=_standing(error))
         case QueueFull():
             return Problem(slug, 429, str(error), headers=retry_after(error.retry_after))
         case ShuttingDown():
@@ -197,14 +204,33 @@ def _refused(error: Refused) -> Problem:
             return Problem("validation-failed", 422, str(error))
 
 
+def _standing(error: Conflict) -> dict[str, Any]:
+    """What the call collides with, where the error names it."""
+    match error:
+        case ScheduleConflict():
+            return {"schedule_id": error.schedule_id}
+        case VersionConflict():
+            return {"version": error.current}
+        case _:
+            return {} if error.task_id is None else {"task_id": error.task_id}
+
+
 def retry_after(seconds: float) -> dict[str, str]:
     """Return the `Retry-After` header: whole seconds, at least one."""
     return {"Retry-After": str(max(1, -int(-seconds // 1)))}
 
 
+def _slug(error: InvalidValue) -> str:
+    """Schedule texts have slugs of their own: their errors say where in the text, and what would be right."""
+    if error.rule == "no_future_fire":
+        return "no-future-fire"
+    in_text = "token" in error.params and error.field not in ("/timezone", "/every", "/dialect", "/day_match")
+    return "invalid-cron" if in_text else error.code
+
+
 def _invalid(problems: Iterable[InvalidValue], status: int) -> Problem:
     found = list(problems)
-    slugs = {error.code for error in found}
+    slugs = {_slug(error) for error in found}
     # One slug only where all agree: a client that looks at `error` alone must not be told half of it.
     slug = slugs.pop() if len(slugs) == 1 else "validation-failed"
     if slug not in KINDS:
@@ -212,6 +238,8 @@ def _invalid(problems: Iterable[InvalidValue], status: int) -> Problem:
     more: dict[str, Any] = {}
     if slug == "unknown-function" and isinstance(found[0], UnknownFunction):
         more["near"] = list(found[0].near)
+    if slug == "invalid-cron":
+        more = {name: found[0].params.get(name) for name in ("field", "position", "token", "hint")}
     detail = "; ".join(str(error) for error in found[:SHOWN])
     kind = 422 if slug == NotSupported.code else status
     return Problem(slug, kind, detail, tuple(field_error(error) for error in found), more=more)

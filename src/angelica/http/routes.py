@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from angelica.http import catalogue, logs, openapi, pages, submit, system, task_list, tasks
+from angelica.http import catalogue, logs, openapi, pages, schedule_routes, submit, system, task_list, tasks
 from angelica.http.answers import Answer
 from angelica.http.call import Call
 from angelica.http.query import WAIT, Parameter, flag
@@ -21,7 +21,7 @@ _SUBMIT = (409, 413, 415, 422, 429)
 
 def endpoints() -> tuple[Endpoint, ...]:
     """Return the table, the most used addresses first (they are matched in this order)."""
-    rows = (*_collection(), *_one_task(), *_catalogue(), *_system(), *_pages())
+    rows = (*_collection(), *_one_task(), *schedule_routes.endpoints(), *_catalogue(), *_system(), *_pages())
 
     async def document(call: Call) -> Answer:
         """GET /openapi.json."""

@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from angelica.http.logs import LineView
 from angelica.http.problems import KINDS
+from angelica.http.schedule_schemas import SCHEMAS
+from angelica.http.schema_forms import (
+    ANY,
+    DURATION,
+    FLAG,
+    INTEGER,
+    MOMENT,
+    NUMBER,
+    REF,
+    TEXT,
+    TEXTS,
+    Schema,
+    listed,
+    nullable,
+    ref,
+    thing,
+)
 from angelica.http.submit import BATCH_LIMIT
 from angelica.http.views import INPUT_FIELDS, TaskView
-
-Schema = dict[str, Any]
-
-REF: Final = "#/components/schemas/"
-TEXT: Final[Schema] = {"type": "string"}
-MOMENT: Final[Schema] = {"type": "string", "format": "date-time"}
-NUMBER: Final[Schema] = {"type": "number"}
-INTEGER: Final[Schema] = {"type": "integer"}
-FLAG: Final[Schema] = {"type": "boolean"}
-ANY: Final[Schema] = {}
-DURATION: Final[Schema] = {
-    "description": "Seconds, or text like `30s`, `1h30m`, `PT5M`.",
-    "oneOf": [{"type": "number", "minimum": 0}, {"type": "string"}],
-}
-TEXTS: Final[Schema] = {"type": "object", "additionalProperties": TEXT}
-
-
-def ref(name: str) -> Schema:
-    """Return a reference to a component."""
-    return {"$ref": REF + name}
-
-
-def nullable(schema: Schema) -> Schema:
-    """Return the schema that allows null too."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def listed(items: Schema, **more: Schema) -> Schema:
-    """Return the schema of an answer with `items`."""
-    properties = {"items": {"type": "array", "items": items}, **more}
-    return {"type": "object", "required": ["items"], "properties": properties}
-
-
-def thing(description: str, required: str = "", **properties: Schema) -> Schema:
-    """Return the schema of an object; `required` names members with blanks between them."""
-    schema: Schema = {"type": "object", "description": description, "properties": properties}
-    return {**schema, "required": required.split()} if required else schema
-
 
 CURSOR: Final = nullable(TEXT)
 
@@ -243,4 +222,5 @@ def components() -> dict[str, Schema]:
     task["properties"]["durable"] = {**FLAG, "description": "false: only in the memory of the process that took it."}
     parts = {**task["properties"], **dict.fromkeys(INPUT_FIELDS, ANY)}
     part = {"type": "object", "description": "A task, or the members that `fields=` names.", "properties": parts}
-    return {"Task": task, **{n: s for n, s in made.items() if n != "TaskView"}, "TaskPart": part, **OTHERS}
+    own = {n: s for n, s in made.items() if n != "TaskView"}
+    return {"Task": task, **own, "TaskPart": part, **OTHERS, **SCHEMAS}

@@ -25,6 +25,7 @@ async def root(call: Call) -> Answer:
             ("docs", "/docs"),
             ("openapi", "/openapi.json"),
             ("tasks", "/tasks"),
+            ("schedules", "/schedules"),
             ("functions", "/functions"),
             ("workers", "/workers"),
             ("status", "/api/status"),

@@ -11,7 +11,7 @@ from angelica.http.call import Call
 from angelica.http.query import Parameter
 
 Handler = Callable[[Call], Awaitable[Answer]]
-Scope = Literal["open", "read", "submit", "operate"]
+Scope = Literal["open", "read", "submit", "operate", "schedule"]
 
 ONLY_JSON: Final = (JSON,)
 

@@ -18,6 +18,8 @@ from angelica.runtime.drafts import read_options
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.options import NO_OPTIONS, Options
 from angelica.runtime.payload import PAYLOAD_LIMIT, RESULT_LIMIT, encode_result
+from angelica.runtime.schedule_drafts import task_form
+from angelica.runtime.schedule_handle import ScheduleHandle
 from angelica.runtime.schema import arguments_schema
 from angelica.storage.protocol import FunctionRow
 
@@ -26,6 +28,9 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+_SPELLED: Final = {"id": "schedule_id", "in_": "in"}
+"""Fields of a schedule whose name Python has taken, or that read better."""
 
 _NO_NAMES: Final[Mapping[str, Any]] = {}
 
@@ -47,6 +52,21 @@ class Submitter(Protocol):
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open in this process."""
+        ...
+
+    def declare_schedule(self, function: Function[Any, Any], definition: Mapping[str, Any]) -> ScheduleHandle:
+        """Remember a declared schedule until the engine starts; return its handle."""
+        ...
+
+    async def create_schedule(
+        self, function: Function[Any, Any], definition: Mapping[str, Any], *, replace: bool
+    ) -> ScheduleHandle:
+        """Store a schedule now and return its handle; raises `ScheduleConflict`, and why it was refused."""
         ...
 
 
@@ -135,6 +155,37 @@ class Function(Generic[P, R]):
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
         made.options = replace(self.options, **changed)
+        return made
+
+    def schedule(self, *, replace: bool = False, **definition: Any) -> ScheduleHandle:
+        """Run it by a schedule: `function.schedule(cron="0 2 * * *", id="nightly")`; return its `ScheduleHandle`.
+
+        Takes `id` and the fields of a schedule: one of `cron` (5, 6 or 7 fields, `@daily`, `@every 90s`), `every`
+        (seconds, `"90s"`, a timedelta), `at` (a moment), `in_` (a duration from now) or `repeat` (`"R5/…/P1M"`);
+        `timezone`, `args`, `kwargs`, `task` (options as `using` takes them; those of `using` hold too), `start_at`,
+        `end_at`, `max_runs`, `overlap`, `catch_up`, `grace`, `jitter`, … (see the how-to on schedules).
+
+        Before the engine is open this declares: the schedule is stored when the engine starts, under its id (default:
+        the function's name). Afterwards it is stored now: the same id with the same definition answers the one that
+        stands, with another raises `ScheduleConflict`, or edits it with `replace`. Blocks then; see `aschedule`.
+        """
+        engine = self._engine()
+        if not engine.is_open:
+            return engine.declare_schedule(self, self.definition(**definition))
+        return engine.call(self.aschedule(replace=replace, **definition))
+
+    async def aschedule(self, *, replace: bool = False, **definition: Any) -> ScheduleHandle:
+        """Store a schedule of it now, opening the store if need be; return its `ScheduleHandle`. As `schedule`."""
+        return await self._engine().create_schedule(self, self.definition(**definition), replace=replace)
+
+    def definition(self, **given: Any) -> dict[str, Any]:
+        """Return Python's spelling of a schedule as the request that it means; raises `InvalidArguments`."""
+        made = {_SPELLED.get(key, key): value for key, value in given.items()}
+        args, kwargs = made.get("args") or (), made.get("kwargs") or {}
+        if args or kwargs:
+            made["args"], made["kwargs"] = self.prepare().to_json(args, kwargs)
+        if self.options is not NO_OPTIONS:
+            made["task"] = {**task_form(self.options), **(made.get("task") or {})}
         return made
 
     @property

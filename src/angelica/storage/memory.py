@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from threading import Lock
 from typing import Final
 
 from angelica.clock import DAY, Clock, Now
@@ -11,13 +10,13 @@ from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
-from angelica.errors import StorageUnavailable
-from angelica.storage.memory_bells import Bells
+from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
+from angelica.storage.memory_schedules import MemorySchedules
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
-from angelica.storage.memory_table import RANG_CONTROL, RANG_DUE, RANG_ENDED, RANG_READY, Holder, Table
+from angelica.storage.memory_table import RANG_SCHEDULES, Holder, Table
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -33,17 +32,13 @@ from angelica.storage.protocol import (
     StoreStatus,
     TaskFilter,
     TaskPage,
-    Topic,
     WorkerRow,
 )
 
 _exchanged: Final = maker(Exchanged)
-_BITS: Final = {RANG_READY: Topic.READY, RANG_ENDED: Topic.ENDED, RANG_DUE: Topic.DUE, RANG_CONTROL: Topic.CONTROL}
-# What to ring for each sum of bits, looked up once a call.
-_TOPICS: Final = [tuple(topic for bit, topic in _BITS.items() if rang & bit) for rang in range(2 * max(_BITS))]
 
 
-class MemoryStorage:
+class MemoryStorage(MemorySchedules):
     """Everything in dicts and heaps behind one lock; gone when the process ends.
 
     It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
@@ -52,15 +47,12 @@ class MemoryStorage:
     """
 
     def __init__(self, clock: Clock, *, url: str = "memory:", keep_ended: int | None = None) -> None:
+        super().__init__(clock)
         self._keep_ended = keep_ended
-        self._clock = clock
         self._url = url
-        self._lock = Lock()
         self._table = Table(keeps_few=keep_ended is not None)
         self._requests = Requests()
         self._functions: dict[str, FunctionRow] = {}
-        self._bells = Bells()
-        self._closed = False
 
     # --- submitting, claiming, ending ---
 
@@ -82,11 +74,8 @@ class MemoryStorage:
     def put(self, task: NewTask, *, now: Now) -> None:
         """Store one task that is due and has an id that nothing has; no wait and no answer."""
         with self._lock:
-            table = self._open_table()
-            table.insert(task, now=now)
-            rang, table.rang = table.rang, 0
-        for topic in _TOPICS[rang]:
-            self._bells.ring(topic)
+            self._open_table().insert(task, now=now)
+        self._ring()
 
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
@@ -96,7 +85,9 @@ class MemoryStorage:
             for line in journal:
                 table.append_log(line)
             accepted = [_end(table, end, now) for end in ends]
+            self._settle(now)
             claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
+            self._settle(now)
             if self._keep_ended is not None:
                 table.trim(self._keep_ended)
         self._ring()
@@ -151,7 +142,8 @@ class MemoryStorage:
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         with self._lock:
             table = self._open_table()
-            statuses = tuple([_cancel(table, task_id, reason, now) for task_id in task_ids])
+            statuses = tuple([cancel(table, task_id, reason, now=now) for task_id in task_ids])
+            self._settle(now)
         self._ring()
         return statuses
 
@@ -170,7 +162,13 @@ class MemoryStorage:
             for worker, holder in list(table.holders.items()):
                 if not holder.running and holder.seen_at <= now.wall - DAY:
                     del table.holders[worker]
-            return len(rows)
+            fires = self._book.prune_fires(now.wall, limit)
+            for name in self._book.ended(now.wall):
+                if name not in table.runs:
+                    self._book.delete(name)
+                    table.rang |= RANG_SCHEDULES
+        self._ring()
+        return max(len(rows), fires)
 
     @property
     def unfinished(self) -> int:
@@ -187,6 +185,7 @@ class MemoryStorage:
             table.withdraw(row)
             table.cancel(row, reasons.OVERFLOW, now=now)
             dropped = row.view()
+            self._settle(now)
         self._ring()
         return dropped
 
@@ -254,51 +253,13 @@ class MemoryStorage:
         with self._lock:
             return ahead(self._table, task, limit)
 
-    # --- wake-ups ---
-
-    def mark(self, topic: Topic) -> int:
-        return self._bells.mark(topic)
-
-    async def wait(self, topic: Topic, since: int, timeout: float) -> int:
-        return await self._bells.wait(topic, since, timeout)
-
     # --- its own life ---
-
-    async def open(self) -> None:
-        self._closed = False
-
-    async def close(self) -> None:
-        """Refuse writes from now on and let all who wait go; what is stored can still be read."""
-        self._closed = True
-        for topic in Topic:
-            self._bells.ring(topic)
-
-    async def time(self) -> Now:
-        return self._clock.now()
 
     async def status(self) -> StoreStatus:
         with self._lock:
             table = self._open_table()
             detail = {"tasks": len(table.rows), "unfinished": table.unfinished}
             return StoreStatus("memory", self._url, 0, detail)
-
-    def _open_table(self) -> Table:
-        if self._closed:
-            message = "the memory storage is closed"
-            raise StorageUnavailable(message)
-        return self._table
-
-    def _ring(self) -> None:
-        """Ring for what the last write did; called after the lock is let go.
-
-        Another thread's write may be rung for here: once is enough, and nobody's ring is lost.
-        """
-        table = self._table
-        if table.rang:
-            with self._lock:
-                rang, table.rang = table.rang, 0
-            for topic in _TOPICS[rang]:
-                self._bells.ring(topic)
 
 
 def _end(table: Table, end: Completion, now: Now) -> bool:
@@ -322,20 +283,6 @@ def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
 
 def _holds(row: Row | None, attempt: int) -> bool:
     return row is not None and row.attempt == attempt
-
-
-def _cancel(table: Table, task_id: str, reason: str, now: Now) -> CancelStatus:
-    row = table.rows.get(task_id)
-    if row is None:
-        return "missing"
-    if row.ended:
-        return "finished"
-    if row.state is State.RUNNING:
-        table.request_cancel(row, reason)
-        return "requested"
-    table.withdraw(row)
-    table.cancel(row, reasons.CANCELLED, now=now, message=reason)
-    return "cancelled"
 
 
 def _delete(table: Table, task_id: str) -> bool:

@@ -9,6 +9,7 @@ from angelica.domain.task import State, Task
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_table import Table
 from angelica.storage.protocol import LogLine, TaskFilter, TaskPage
+from angelica.storage.schedule_rules import named
 
 
 def page(
@@ -33,8 +34,8 @@ def matches(row: Row, where: TaskFilter) -> bool:
     extras = spec.extras
     return (
         (where.states is None or row.state in where.states)
-        and (not where.queues or _named(spec.queue, where.queues))
-        and (not where.functions or _named(spec.function, where.functions))
+        and (not where.queues or named(spec.queue, where.queues))
+        and (not where.functions or named(spec.function, where.functions))
         and all(extras.labels.get(name) == value for name, value in where.labels.items())
         and (where.created_after is None or spec.created_at >= where.created_after)
         and (where.created_before is None or spec.created_at < where.created_before)
@@ -43,11 +44,6 @@ def matches(row: Row, where: TaskFilter) -> bool:
         and (where.parent_id is None or extras.parent_id == where.parent_id)
         and (where.retry_of is None or extras.retry_of == where.retry_of)
     )
-
-
-def _named(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether one of the patterns is the name, or its beginning followed by `*`."""
-    return any(name.startswith(p[:-1]) if p.endswith("*") else name == p for p in patterns)
 
 
 def _retrying(row: Row) -> bool:

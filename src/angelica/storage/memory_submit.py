@@ -20,7 +20,7 @@ _REFUSALS: Final = frozenset({"id_conflict", "unique_conflict"})
 
 def submit(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueued:
     """Store the tasks one by one."""
-    return _enqueued(tuple([_submit_one(table, task, now) for task in tasks]))
+    return _enqueued(tuple([submit_one(table, task, now=now) for task in tasks]))
 
 
 def submit_atomic(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueued:
@@ -29,7 +29,7 @@ def submit_atomic(table: Table, tasks: Sequence[NewTask], *, now: Now) -> Enqueu
     items: list[Submitted] = []
     new: dict[str, Row] = {}
     for task in tasks:
-        item = _submit_one(table, task, now)
+        item = submit_one(table, task, now=now)
         items.append(item)
         if item.status == "created":
             new[task.id] = table.rows[task.id]
@@ -46,7 +46,8 @@ def _aborted(item: Submitted, task: NewTask, new: dict[str, Row]) -> Submitted:
     return item if item.status in _REFUSALS or item.task_id not in new else Submitted(task.id, "aborted")
 
 
-def _submit_one(table: Table, task: NewTask, now: Now) -> Submitted:
+def submit_one(table: Table, task: NewTask, *, now: Now, waits_for: str | None = None) -> Submitted:
+    """Store a task if nothing stands in its way; with `waits_for` it waits for another run."""
     task_id = task.id
     standing = table.rows.get(task_id)
     if standing is not None:
@@ -55,7 +56,7 @@ def _submit_one(table: Table, task: NewTask, now: Now) -> Submitted:
         holder = table.unique_holder(task)
         if holder is not None:
             return _submitted(holder, "existing" if task.unique.on_conflict == "return" else "unique_conflict")
-    table.insert(task, now=now)
+    table.insert(task, now=now, waits_for=waits_for)
     return _submitted(task_id, "created")
 
 

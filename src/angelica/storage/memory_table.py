@@ -15,6 +15,7 @@ from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskEr
 from angelica.storage.memory_lanes import Lanes
 from angelica.storage.memory_rows import Row
 from angelica.storage.protocol import LogLine, Note, WorkerInfo
+from angelica.storage.schedule_rules import latest_busy
 
 _QUEUED: Final = State.QUEUED
 _RUNNING: Final = State.RUNNING
@@ -25,6 +26,7 @@ RANG_READY: Final = 1
 RANG_ENDED: Final = 2
 RANG_DUE: Final = 4
 RANG_CONTROL: Final = 8
+RANG_SCHEDULES: Final = 16
 
 
 @dataclass(slots=True)
@@ -45,7 +47,9 @@ class Table:
     """Not thread-safe: the storage holds its lock around every call.
 
     What happens sets bits of `rang`; the storage takes them and rings after it has let go of the lock. With
-    `keeps_few` ended rows stand in the order of their end, for `trim`; else in the order of their retention.
+    `keeps_few` ended rows stand in the order of their end, for `trim`; else in the order of their retention. `runs`
+    are the unfinished runs of each schedule, oldest first, and `waits` what each waiting one waits for; those that
+    have ended are left in `over` for the storage to settle (`memory_runs`).
     """
 
     def __init__(self, *, keeps_few: bool = False) -> None:
@@ -55,16 +59,19 @@ class Table:
         self.tallies: dict[str, dict[State, int]] = {}
         self.unfinished = 0
         self.rang = 0
+        self.runs: dict[str, dict[str, Row]] = {}
+        self.waits: dict[str, str] = {}
+        self.over: list[tuple[str, Row]] = []
         self._uniques: dict[tuple[str, str], str] = {}
         self._parked: dict[tuple[str, str], dict[str, Row]] = {}
         self._keeps_few = keeps_few
         self._retained: list[tuple[int, str]] = []
         self._ended: deque[Row] = deque()
 
-    def insert(self, spec: NewTask, *, now: Now) -> Row:
-        """Store a new task: ready if it is due, else scheduled."""
+    def insert(self, spec: NewTask, *, now: Now, waits_for: str | None = None) -> Row:
+        """Store a new task: ready if it is due, else scheduled; waiting if it is to wait for another run."""
         due = spec.run_at <= now.wall
-        state = _QUEUED if due else State.SCHEDULED
+        state = State.WAITING if waits_for is not None else _QUEUED if due else State.SCHEDULED
         tally = self.tallies.get(spec.queue)
         if tally is None:
             tally = self.tallies[spec.queue] = dict.fromkeys(State, 0)
@@ -73,13 +80,41 @@ class Table:
         self.unfinished += 1
         if spec.unique is not None:
             self._uniques[spec.function, spec.unique.key] = spec.id
-        if due:
+        if spec.extras.schedule_id is not None:
+            self.runs.setdefault(spec.extras.schedule_id, {})[spec.id] = row
+        if waits_for is not None:
+            self.waits[spec.id] = waits_for
+        elif due:
             self.lanes.add_ready(row)
             self.rang |= RANG_READY
         else:
             self.lanes.add_due(row)
             self.rang |= RANG_DUE
         return row
+
+    def unfinished_runs(self, schedule_id: str) -> dict[str, str | None]:
+        """Return the unfinished runs of a schedule, oldest first, with what each waits for."""
+        return {task_id: self.waits.get(task_id) for task_id in self.runs.get(schedule_id, ())}
+
+    def predecessor(self, schedule_id: str, after: str | None) -> str | None:
+        """Return what a run that is to wait for `after` has to wait for as things stand, if anything."""
+        if after is None or after in self.runs.get(schedule_id, ()):
+            return after
+        return latest_busy(self.unfinished_runs(schedule_id))
+
+    def set_off(self, row: Row, *, now: Now) -> None:
+        """Let a waiting row go on: ready if it is due, else scheduled."""
+        del self.waits[row.spec.id]
+        row.tally[State.WAITING] -= 1
+        if row.run_at <= now.wall:
+            row.tally[_QUEUED] += 1
+            self._make_ready(row)
+        else:
+            row.state = State.SCHEDULED
+            row.tally[State.SCHEDULED] += 1
+            row.revision += 1
+            self.lanes.add_due(row)
+            self.rang |= RANG_DUE
 
     def unique_holder(self, spec: NewTask) -> str | None:
         """Return the id of the task that has the unique key of `spec`, if any."""
@@ -155,6 +190,8 @@ class Table:
         """Take an unstarted row out of the index that it stands in."""
         if row.state is State.SCHEDULED:
             self.lanes.drop_due(row)
+        elif row.state is State.WAITING:
+            del self.waits[row.spec.id]
         elif row.held is not None:
             del self._parked[row.held, row.spec.function][row.spec.id]
         else:
@@ -204,6 +241,7 @@ class Table:
         """Delete a row with all that belongs to it; one that has not ended is taken out of its index first."""
         if not row.ended:
             self.withdraw(row)
+            self._leave_runs(row)
             self.unfinished -= 1
         row.tally[row.state] -= 1
         del self.rows[row.spec.id]
@@ -252,9 +290,12 @@ class Table:
             self._ended.append(row)
         else:
             heappush(self._retained, (retain_until, row.spec.id))
-        unique = row.spec.unique
-        if unique is not None and unique.scope == "live":
+        spec = row.spec
+        if spec.unique is not None and spec.unique.scope == "live":
             self._free_unique(row)
+        if spec.extras.schedule_id is not None:
+            self._leave_runs(row)
+            self.over.append((spec.extras.schedule_id, row))
 
     def _return(self, row: Row, end: Completion) -> None:
         """Back to the queue, now or later."""
@@ -271,6 +312,14 @@ class Table:
         else:
             self.lanes.add_ready(row)
             self.rang |= RANG_READY
+
+    def _leave_runs(self, row: Row) -> None:
+        schedule_id = row.spec.extras.schedule_id
+        if schedule_id is not None:
+            runs = self.runs[schedule_id]
+            del runs[row.spec.id]
+            if not runs:
+                del self.runs[schedule_id]
 
     def _make_ready(self, row: Row) -> None:
         row.state = _QUEUED

@@ -9,7 +9,8 @@ Laws, each a contract test on every adapter:
 4. Monotonic: an attempt number never repeats.
 5. Order of claim: effective priority level, then `run_at`, then id (`domain.claims` says it exactly).
 6. Cancel wins over a retry and loses to an end.
-7. One firing: comes with schedules.
+7. One firing: a firing applies only while the schedule's `next_fire_at` and `version` are as it saw them, a fire is
+   unique by (schedule, fire time), and its task and the new `next_fire_at` are written in the same transaction.
 8. Safe to repeat after an unknown outcome: ids are made by the caller, writes are fenced; a lost claim reply comes
    back as `strays` in the heartbeat's reply.
 9. Writers ring: a write that makes work ready, or ends tasks, wakes `wait` after it commits.
@@ -29,6 +30,7 @@ from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
 from angelica.domain.lifecycle import Completion
+from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task, nothing
 
 
@@ -41,6 +43,8 @@ class Topic(StrEnum):
     """Tasks have ended."""
     DUE = "due"
     """A task was stored for later; the earliest due moment may have changed."""
+    SCHEDULES = "schedules"
+    """A schedule was made, changed or removed."""
     CONTROL = "control"
     """A running task was asked to stop."""
 
@@ -298,7 +302,140 @@ class TaskStore(Protocol):
         ...
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
-        """Delete ended tasks past `retain_until`, old requests and workers gone for a day; return the tasks deleted."""
+        """Delete what has been kept long enough; return how much of what there was most of (`limit`: call again).
+
+        That is ended tasks past `retain_until`, old requests, workers gone for a day, fire records past their time,
+        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted.
+        """
+        ...
+
+
+PutStatus = Literal["created", "updated", "unchanged", "exists", "stale", "missing", "deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePut:
+    """One write of a schedule.
+
+    `expect`: `new` (refused as `exists` if one stands), a version (refused as `stale` on another, `missing` if none
+    stands), or None (upsert). `unless_deleted`: a tombstone that an operator left refuses it as `deleted`.
+    `seen` is the schedule as it was read: if it has fired or been settled since (`next_fire_at`, `last_fire_at`,
+    `runs`, `streak` or `phase` is another), the put is `stale`; read again and put again. In any case a put takes
+    neither `last_fire_at` nor `runs` back: the greater of the stored and the given stands.
+    """
+
+    schedule: Schedule
+    expect: Literal["new"] | int | None = None
+    unless_deleted: bool = False
+    seen: Schedule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFilter:
+    """Which schedules: every given part must match; `functions` take `*` at the end."""
+
+    phases: frozenset[Phase] | None = None
+    functions: tuple[str, ...] = ()
+    owner: str | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePage:
+    """One page in order of id; `next` is the id to go on after."""
+
+    items: tuple[Schedule, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A due schedule with the runs of it that have not ended."""
+
+    schedule: Schedule
+    unfinished: Unfinished
+
+
+class ScheduleStore(Protocol):
+    """Schedules, their fires and their runs.
+
+    A run is a task with `extras.schedule_id`, however it came; it is unfinished until it ends. Whatever verb ends one
+    does, in the same transaction: runs that wait on an ended one, the oldest first, go on (the first becomes ready if
+    no unfinished run of the schedule but waiting ones is left, each other one waits on the latest that is not
+    waiting); and `domain.fire.settle` is applied to the schedule if it stands.
+    """
+
+    async def put_schedules(self, puts: Sequence[SchedulePut], *, now: Now) -> tuple[PutStatus, ...]:
+        """Write definitions as if one by one; rings `Topic.SCHEDULES`.
+
+        A put that changes nothing but `seen_at` and `updated_at` is `unchanged`: `seen_at` alone is written.
+        """
+        ...
+
+    async def delete_schedules(self, ids: Sequence[str], *, now: Now, tombstone: bool = True) -> tuple[bool, ...]:
+        """Delete schedules with their history; False where none stands. Their runs stay, waiting ones go on in turn.
+
+        `tombstone` keeps code from declaring them again.
+        """
+        ...
+
+    async def due_schedules(self, *, now: Now, limit: int = 500) -> tuple[Due, ...]:
+        """Return active schedules with `next_fire_at <= now.wall`, the earliest first."""
+        ...
+
+    async def next_fire(self) -> int | None:
+        """Return the earliest `next_fire_at` of an active schedule: one index probe."""
+        ...
+
+    async def fire_many(self, firings: Sequence[Firing], *, now: Now) -> tuple[bool, ...]:
+        """Write firings; False where the schedule has moved on (nothing of that firing is written).
+
+        In one transaction: the fire rows (unique by schedule and fire time: a fire that stands is not run again), the
+        tasks of the new ones (`waiting` on `after` where set), the spans (one that goes on where the latest record
+        ends in the same reason makes that one longer), the cancels, and the schedule's new `next_fire_at`,
+        `last_fire_at`, `runs`, `phase`; a resume also clears `paused_at` and `streak`. Raises neither the version nor
+        anything a definition has. A fire at or before the stored `last_fire_at` stands, even where its record has
+        been pruned.
+        """
+        ...
+
+    async def record_fires(
+        self,
+        records: Sequence[FireRecord],
+        tasks: Sequence[NewTask],
+        *,
+        now: Now,
+        after: Sequence[str | None] | None = None,
+        force: bool = False,
+    ) -> tuple[bool, ...]:
+        """Write manual and backfilled runs with their tasks; False where a fire of that time stands already.
+
+        Position by position, as the items would one by one. A manual run, and with `force` a backfilled one, has a
+        record of its own and is never refused. One that stands with the same task is answered True again (law 8).
+        `after[i]` names the run that run i waits for (as `Fire.after`): if that has ended or is not there, it waits
+        on the latest unfinished run of the schedule that is not waiting itself, and is ready if there is none.
+        """
+        ...
+
+    async def get_schedules(self, ids: Sequence[str]) -> tuple[Schedule | None, ...]: ...
+
+    async def list_schedules(
+        self, where: ScheduleFilter, *, limit: int = 50, after: str | None = None
+    ) -> SchedulePage: ...
+
+    async def unfinished_runs(self, schedule_id: str) -> Unfinished: ...
+
+    async def read_fires(
+        self, schedule_id: str, *, before: int | None = None, limit: int = 100
+    ) -> tuple[FireRecord, ...]:
+        """Return fire records, the newest first, with `fire_time` before `before`.
+
+        They are kept for eight days, or for `catchup_window` and a day where that is longer.
+        """
+        ...
+
+    async def fire_times(self, schedule_id: str, start: int, end: int) -> tuple[int, ...]:
+        """Return the fire times in [start, end) that have a record of a scheduled or backfilled run, in order."""
         ...
 
 
@@ -369,7 +506,7 @@ class Wakeups(Protocol):
         ...
 
 
-class Storage(TaskStore, JournalStore, ControlStore, Reader, Wakeups, Protocol):
+class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, Reader, Wakeups, Protocol):
     """Everything, with a life of its own."""
 
     async def open(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from angelica.clock import SECOND, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.retry import Exponential, delay
+from angelica.domain.schedule import Firing
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.errors import StorageUnavailable
 from angelica.storage.protocol import (
@@ -22,7 +23,9 @@ from angelica.storage.protocol import (
     LogLine,
     Note,
     Promoted,
+    PutStatus,
     Request,
+    SchedulePut,
     Storage,
     StoreStatus,
     Submitted,
@@ -31,10 +34,18 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.wrap_schedules import (
+    SCHEDULE_READS,
+    SCHEDULE_WRITES,
+    WrappedSchedules,
+    deleted_by_us,
+    fired_by_us,
+    put_by_us,
+)
 
 T = TypeVar("T")
 
-WRITES: Final = frozenset(
+WRITES: Final = SCHEDULE_WRITES | frozenset(
     {
         "enqueue_many",
         "exchange",
@@ -49,7 +60,7 @@ WRITES: Final = frozenset(
         "put_functions",
     }
 )
-READS: Final = frozenset(
+READS: Final = SCHEDULE_READS | frozenset(
     {
         "expired",
         "get_tasks",
@@ -65,15 +76,8 @@ READS: Final = frozenset(
 )
 
 
-class Wrapping:
+class Wrapping(WrappedSchedules):
     """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, to be overridden."""
-
-    def __init__(self, inner: Storage) -> None:
-        self.inner = inner
-
-    async def _call(self, verb: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Do the call named `verb`; `call` may be called again to do it again."""
-        return await call()
 
     async def enqueue_many(
         self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
@@ -269,6 +273,22 @@ class Retrying(Wrapping):
             return deleted
         left = await self.get_tasks(task_ids)
         return tuple(done or task is None for done, task in zip(deleted, left, strict=True))
+
+    async def put_schedules(self, puts: Sequence[SchedulePut], *, now: Now) -> tuple[PutStatus, ...]:
+        statuses, repeated = await self._repeat(lambda: self.inner.put_schedules(puts, now=now))
+        if not repeated or statuses == ("unchanged",) * len(puts):
+            return statuses
+        return put_by_us(puts, statuses, await self.get_schedules([put.schedule.id for put in puts]))
+
+    async def delete_schedules(self, ids: Sequence[str], *, now: Now, tombstone: bool = True) -> tuple[bool, ...]:
+        deleted, repeated = await self._repeat(lambda: self.inner.delete_schedules(ids, now=now, tombstone=tombstone))
+        return deleted_by_us(ids, deleted) if repeated else deleted
+
+    async def fire_many(self, firings: Sequence[Firing], *, now: Now) -> tuple[bool, ...]:
+        answers, repeated = await self._repeat(lambda: self.inner.fire_many(firings, now=now))
+        if not repeated or all(answers):
+            return answers
+        return fired_by_us(firings, answers, await self.get_schedules([firing.schedule_id for firing in firings]))
 
     async def _accepted(self, ends: Sequence[Completion], accepted: Sequence[bool]) -> tuple[bool, ...]:
         """Say of refused ends which were written by a call before: the first of an attempt that stands as it says."""

@@ -58,7 +58,7 @@ class TestWorker:
         self.adrain = Drain(engine)
 
     def drain(self, *, with_scheduled: bool = False) -> Counter[str]:
-        """Run what is due, in the order of claim; return how many attempts ended in which way.
+        """Run what is due, fires of schedules too, in the order of claim; return how many attempts ended in which way.
 
         With `with_scheduled` the clock is moved on until delayed tasks, retries and snoozes have run too.
         """
@@ -77,6 +77,7 @@ def in_test(engine: Engine, storage: Storage, clock: ManualClock, *, inline: boo
             engine.after_submit = drain
         try:
             engine.call(engine.open())
+            engine.call(engine.declare_schedules())
             yield engine
         finally:
             engine.after_submit = None

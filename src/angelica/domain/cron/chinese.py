@@ -50,6 +50,11 @@ def repeat(count: int | None, amounts: Sequence[tuple[str, int]], start: str) ->
     return punctuate(f"自 {start} 起每 {_amounts(amounts)}{times}")
 
 
+def once(moment: str) -> str:
+    """Return a single moment in words."""
+    return punctuate(f"于 {moment} 运行一次")
+
+
 def runs(values: Runs, word: Callable[[int], str] = str) -> str:
     """Return runs as `a、b 至 c`."""
     if rhythm_of(values):

@@ -37,6 +37,11 @@ def repeat(count: int | None, amounts: Sequence[tuple[str, int]], start: str) ->
     return f"Every {_amounts(amounts)} from {start}{times}"
 
 
+def once(moment: str) -> str:
+    """Return a single moment in words."""
+    return f"Once, at {moment}"
+
+
 def join(parts: Sequence[str], last: str = "and") -> str:
     """Return `a, b and c`."""
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)

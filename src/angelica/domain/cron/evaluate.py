@@ -9,11 +9,12 @@ from angelica.clock import SECOND
 from angelica.domain.cron.expression import Cron
 from angelica.domain.cron.fire import fire_from, fire_until
 from angelica.domain.cron.interval import Every
+from angelica.domain.cron.once import Once
 from angelica.domain.cron.problem import problem
 from angelica.domain.cron.repeat import Repeat
 from angelica.domain.cron.zones import HORIZON
 
-Trigger = Cron | Every | Repeat
+Trigger = Cron | Every | Repeat | Once
 
 
 def next_after(trigger: Trigger, moment: int) -> int | None:

@@ -26,7 +26,7 @@ def fire_from(cron: Cron, moment: int) -> int | None:
     while segment is not None:
         low = at + segment.offset
         if cron.fixed:
-            if at == segment.start and _makes_good(cron, segment):
+            if at == segment.start and makes_good(cron, segment):
                 return at
             low = max(low, segment.fresh)
         found = local_from(cron, low)
@@ -53,7 +53,7 @@ def fire_until(cron: Cron, moment: int) -> int | None:
         found = local_until(cron, at + segment.offset)
         if found is not None and found >= low:
             return found - segment.offset
-        if cron.fixed and _makes_good(cron, segment):
+        if cron.fixed and makes_good(cron, segment):
             return segment.start
         before = segment.start - 1
         if at - segment.start >= _FAR:
@@ -65,7 +65,7 @@ def fire_until(cron: Cron, moment: int) -> int | None:
     return None
 
 
-def _makes_good(cron: Cron, segment: Segment) -> bool:
+def makes_good(cron: Cron, segment: Segment) -> bool:
     """Say whether a local time that the gap before `segment` skipped matches."""
     shown = segment.start + segment.offset
     if not 0 < shown - segment.fresh <= LONGEST_GAP:

@@ -19,10 +19,13 @@ class Every:
 
     def next_after(self, moment: int) -> int:
         """Return the first fire after `moment`."""
-        first = 1 if self.skip_anchor else 0
-        return self.anchor + max((moment - self.anchor) // self.period + 1, first) * self.period
+        return self.anchor + self.number_from(moment + 1) * self.period
 
     def previous_before(self, moment: int) -> int | None:
         """Return the last fire before `moment`."""
         k = (moment - 1 - self.anchor) // self.period
         return self.anchor + k * self.period if k >= (1 if self.skip_anchor else 0) else None
+
+    def number_from(self, moment: int) -> int:
+        """Return k of the first fire from `moment` on."""
+        return max(-((self.anchor - moment) // self.period), 1 if self.skip_anchor else 0)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from angelica.clock import SECOND
 from angelica.domain.cron import chinese, english
 from angelica.domain.cron.evaluate import Trigger
 from angelica.domain.cron.expression import Cron
 from angelica.domain.cron.interval import Every
+from angelica.domain.cron.once import Once
 from angelica.domain.cron.outline import outline, to_params
 from angelica.domain.cron.zones import EPOCH
 
@@ -43,11 +45,14 @@ def describe(trigger: Trigger) -> Words:
     if isinstance(trigger, Every):
         amounts = split_elapsed(trigger.period)
         return Words("interval", {"microseconds": trigger.period}, english.interval(amounts), chinese.interval(amounts))
+    if isinstance(trigger, Once):
+        shown = _shown(trigger.moment + trigger.zone.offset(trigger.moment // SECOND) * SECOND)
+        params = {"at": shown, "timezone": trigger.zone.name}
+        return Words("once", params, english.once(shown), chinese.once(shown))
     step = trigger.step
     dated = [("year", step.months // 12), ("month", step.months % 12), ("day", step.days)]
     amounts = [(unit, n) for unit, n in dated if n] + split_elapsed(step.elapsed)
-    start = EPOCH + timedelta(microseconds=trigger.local)
-    shown = start.strftime("%Y-%m-%d %H:%M") + (start.strftime(":%S") if start.second else "")
+    shown = _shown(trigger.local)
     params = {
         "count": trigger.count,
         "months": step.months,
@@ -58,6 +63,11 @@ def describe(trigger: Trigger) -> Words:
     }
     en = english.repeat(trigger.count, amounts, shown)
     return Words("repeat", params, en, chinese.repeat(trigger.count, amounts, shown))
+
+
+def _shown(local: int) -> str:
+    when = EPOCH + timedelta(microseconds=local)
+    return when.strftime("%Y-%m-%d %H:%M") + (when.strftime(":%S") if when.second else "")
 
 
 def split_elapsed(micros: int) -> list[tuple[str, int]]:

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from angelica.clock import SECOND, Clock, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
-from angelica.errors import StorageUnavailable
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -39,18 +38,18 @@ from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.ends import write_ends
 from angelica.storage.sqlite.opened import Opened, Options
+from angelica.storage.sqlite.runs import settle_runs
+from angelica.storage.sqlite.schedule_verbs import SqliteSchedules
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.submit import submit
-from angelica.storage.sqlite.transaction import Statements, Transaction
-
-R = TypeVar("R")
+from angelica.storage.sqlite.transaction import Transaction
 
 _exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
 _FRESH: Final = SECOND
 
 
-class SqliteStorage:
+class SqliteStorage(SqliteSchedules):
     """Every verb is one transaction of the process's one writer, or one read beside it.
 
     `durability="full"` (default) has every commit on disk before it is acknowledged; `fast` can lose the last commits
@@ -72,7 +71,6 @@ class SqliteStorage:
         self.path = Path(path).absolute()
         self._clock = StoreClock(clock)
         self._options = Options(durability, auto_migrate, patience, read_bound, vfs)
-        self._open: Opened | None = None
 
     @property
     def clock(self) -> Clock:
@@ -102,6 +100,7 @@ class SqliteStorage:
                 journals.append_logs(tx, journal)
             accepted = write_ends(tx, ends, now=now) if ends else []
             claimed, lapsed = ([], []) if claim is None else claim_tasks(tx, claim, now=now)
+            settle_runs(tx, now=now)
             return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
 
         return await self._write(work)
@@ -231,16 +230,3 @@ class SqliteStorage:
     async def vacuum(self) -> None:
         """Give free pages back to the file system; writers wait meanwhile."""
         await asyncio.to_thread(self._opened().vacuum)
-
-    async def _write(self, work: Callable[[Transaction], R]) -> R:
-        answer: R = await self._opened().writer.call(work)
-        return answer
-
-    async def _read(self, work: Callable[[Statements], R]) -> R:
-        answer: R = await self._opened().readers.read(work)
-        return answer
-
-    def _opened(self) -> Opened:
-        if self._open is None:
-            raise StorageUnavailable("the storage is not open")
-        return self._open

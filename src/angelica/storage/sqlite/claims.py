@@ -13,7 +13,7 @@ from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim, Topic
 from angelica.storage.rows import claimed_of, error_text, from_json, task_of, to_json
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.sqlite.transaction import Over, Transaction
 
 Row = list[Any]
 Levels = dict[str, list[tuple[int, int]]]
@@ -166,6 +166,9 @@ def cancel_waiting(tx: Transaction, tasks: Sequence[tuple[Task, TaskError]], *, 
         rows.append((task.spec.id, error_text(error), now.wall, now.wall + task.spec.policy.retention))
         tx.count(task.spec.queue, task.state, -1)
         tx.count(task.spec.queue, "cancelled", 1)
+        schedule_id = task.spec.extras.schedule_id
+        if schedule_id is not None:
+            tx.over.append(Over(schedule_id, task.spec.id, now.wall, failed=None))
     if rows:
         tx.run("cancel_waiting", to_json(rows))
         tx.topics.add(Topic.ENDED)

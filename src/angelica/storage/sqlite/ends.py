@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from angelica.clock import Now
@@ -11,23 +11,47 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, NewTask, State, TaskError
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import error_text, to_json
+from angelica.storage.sqlite.runs import settle_runs
 from angelica.storage.sqlite.submit import insert, submit
-from angelica.storage.sqlite.transaction import Clash, Transaction
+from angelica.storage.sqlite.transaction import Clash, Over, Transaction
 
 _SUCCEEDED: Final = State.SUCCEEDED
+_FAILED: Final = {State.SUCCEEDED: False, State.FAILED: True, State.CANCELLED: None}
 
 
 def write_ends(tx: Transaction, ends: Sequence[Completion], *, now: Now) -> list[bool]:
     """Write the completions as if they came one by one; say of each whether its fence let it through."""
+    turned: dict[str, str] = {}
+    accepted = _write(tx, ends, now, turned)
+    if turned or {end.schedule_id for end in ends} - {None}:
+        _note_runs(tx, ends, accepted, turned)
+        settle_runs(tx, now=now)
+    return accepted
+
+
+def _write(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     plain = [end for end in ends if _is_plain(end)]
     rest = len(ends) - len(plain)
     if tx.careful or not plain or (rest and not _independent(ends)):
-        return _in_order(tx, ends, now)
+        return _in_order(tx, ends, now, turned)
     _write_plain(tx, plain)
     if not rest:
         return [True] * len(ends)
-    answers = iter(_in_order(tx, [end for end in ends if not _is_plain(end)], now))
+    answers = iter(_in_order(tx, [end for end in ends if not _is_plain(end)], now, turned))
     return [True if _is_plain(end) else next(answers) for end in ends]
+
+
+def _note_runs(
+    tx: Transaction, ends: Sequence[Completion], accepted: Sequence[bool], turned: Mapping[str, str]
+) -> None:
+    """Note which runs of schedules have ended; `turned` are those (with their schedules) that a cancel has ended."""
+    for end, done in zip(ends, accepted, strict=True):
+        if not done:
+            continue
+        if end.schedule_id is not None and end.state in TERMINAL:
+            tx.over.append(Over(end.schedule_id, end.task_id, end.finished_at, _FAILED[end.state]))
+        elif end.task_id in turned:
+            tx.over.append(Over(turned[end.task_id], end.task_id, end.finished_at, failed=None))
 
 
 def _is_plain(end: Completion) -> bool:
@@ -52,18 +76,18 @@ def _write_plain(tx: Transaction, ends: Sequence[Completion]) -> None:
     tx.topics.add(Topic.ENDED)
 
 
-def _in_order(tx: Transaction, ends: Sequence[Completion], now: Now) -> list[bool]:
+def _in_order(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     """Write in parts: what comes after a follow-up with a unique key must not be written before it."""
     accepted: list[bool] = []
     start = 0
     for position, end in enumerate(ends, 1):
         if position == len(ends) or any(task.unique is not None for task in end.then):
-            accepted += _write_part(tx, ends[start:position], now)
+            accepted += _write_part(tx, ends[start:position], now, turned)
             start = position
     return accepted
 
 
-def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now) -> list[bool]:
+def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     leases = to_json([(end.task_id, end.attempt, end.expired_by) for end in ends])
     standing = {row[0]: row for row in tx.rows("leased_rows", leases, now.boot)}
     accepted: list[bool] = []
@@ -79,6 +103,8 @@ def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now) -> list[b
             continue
         seen.add(end.task_id)
         rows.append(_judged(tx, end, row))
+        if row[7] is not None and end.state not in TERMINAL:
+            turned[end.task_id] = row[7]
         if end.outcome != "succeeded":
             started_at = row[5] if end.started_at is None else end.started_at
             error = error_text(end.error)
@@ -95,7 +121,7 @@ def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now) -> list[b
 
 def _judged(tx: Transaction, end: Completion, row: Sequence[Any]) -> tuple[object, ...]:
     """Return the columns to write; a cancel that was asked for meanwhile wins over a retry."""
-    _, queue, cancel_requested, cancel_reason, _, _, _ = row
+    _, queue, cancel_requested, cancel_reason, *_ = row
     state, error, result = end.state, end.error, end.result
     if state not in TERMINAL:
         result = None

@@ -87,7 +87,7 @@ def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
         terms.append(f"state = {names[0]}" if len(names) == 1 else f"state in ({', '.join(names)})")
     for column, patterns in (("queue", where.queues), ("function", where.functions)):
         if patterns:
-            some, of = _named(column, patterns)
+            some, of = named(column, patterns)
             terms.append(some)
             values += of
     for name, value in where.labels.items():
@@ -111,7 +111,8 @@ def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
     return terms, values
 
 
-def _named(column: str, patterns: Sequence[str]) -> tuple[str, list[Value]]:
+def named(column: str, patterns: Sequence[str]) -> tuple[str, list[Value]]:
+    """Return the term for a name that is one of the patterns, or begins as one says that ends in `*`."""
     terms: list[str] = []
     values: list[Value] = []
     for pattern in patterns:

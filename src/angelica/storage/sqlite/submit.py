@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from angelica.domain.task import NewTask
+from angelica.domain.task import NOTHING, NewTask
 from angelica.domain.value import maker
 from angelica.errors import IdempotencyMismatch
 from angelica.storage.protocol import Enqueued, Request, Submitted, Topic
@@ -27,12 +27,14 @@ class Parcel:
     """Tasks of one or several calls as rows ready to write, made on the callers' side while the writer writes others.
 
     `plain` and `full` are pieces of JSON text without the outer brackets, each with its number of rows: those of many
-    calls make one text.
+    calls make one text. `runs` are those that belong to a schedule; `waits` says which of them wait for another one.
     """
 
-    __slots__ = ("counts", "full", "labels", "plain")
+    __slots__ = ("counts", "full", "labels", "plain", "runs", "waits")
 
-    def __init__(self, parts: Sequence[tuple[Sequence[NewTask], int]]) -> None:
+    def __init__(self, parts: Sequence[tuple[Sequence[NewTask], int]], waits: Mapping[str, str] = NOTHING) -> None:
+        self.waits = waits
+        self.runs: list[tuple[str, str, str | None]] = []
         self.counts: dict[tuple[str, str], int] = {}
         self.plain: list[Piece] = []
         self.full: list[Piece] = []
@@ -40,25 +42,32 @@ class Parcel:
         self._pack(parts)
 
     def _pack(self, parts: Sequence[tuple[Sequence[NewTask], int]]) -> None:
-        counts = self.counts
+        counts, waits = self.counts, self.waits
         plain: list[tuple[object, ...]] = []
         full: list[tuple[object, ...]] = []
         size = 0
         for tasks, wall in parts:
             for task in tasks:
-                state = "queued" if task.run_at <= wall else "scheduled"
+                state = "waiting" if waits and task.id in waits else "queued" if task.run_at <= wall else "scheduled"
                 key = (task.queue, state)
                 counts[key] = counts.get(key, 0) + 1
                 if is_plain(task):
                     plain.append(plain_row(task, state))
                 else:
                     full.append(full_row(task, state))
-                    self.labels += [(task.id, name, value) for name, value in task.extras.labels.items()]
+                    self._note(task)
                 size += len(task.payload)
                 if size > _MOST_CHARACTERS or len(plain) + len(full) >= _MOST_ROWS:
                     self._cut(plain, full)
                     size = 0
         self._cut(plain, full)
+
+    def _note(self, task: NewTask) -> None:
+        """Keep what belongs into tables of its own."""
+        extras = task.extras
+        self.labels += [(task.id, name, value) for name, value in extras.labels.items()]
+        if extras.schedule_id is not None:
+            self.runs.append((extras.schedule_id, task.id, self.waits.get(task.id)))
 
     def _cut(self, plain: list[tuple[object, ...]], full: list[tuple[object, ...]]) -> None:
         for rows, pieces in ((plain, self.plain), (full, self.full)):
@@ -74,10 +83,14 @@ def submit_merged(tx: Transaction, parcels: Sequence[Parcel]) -> None:
     labels = [label for parcel in parcels for label in parcel.labels]
     if labels:
         tx.run("insert_labels", to_json(labels))
+    runs = [run for parcel in parcels for run in parcel.runs]
+    if runs:
+        tx.run("insert_runs", to_json(runs))
     for parcel in parcels:
         for (queue, state), n in parcel.counts.items():
             tx.count(queue, state, n)
-            tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
+            if state != "waiting":
+                tx.topics.add(Topic.READY if state == "queued" else Topic.DUE)
 
 
 def all_created(tasks: Sequence[NewTask]) -> Enqueued:
@@ -99,9 +112,14 @@ def _write_pieces(tx: Transaction, verb: str, pieces: Sequence[Piece]) -> None:
             texts, rows, size = [], 0, 0
 
 
-def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int) -> None:
-    """Write tasks that are known to be new."""
-    submit_merged(tx, [Parcel([(tasks, wall)])])
+def insert(tx: Transaction, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
+    """Write tasks that are known to be new; `waits` says which of them wait for another run."""
+    submit_merged(tx, [Parcel([(tasks, wall)], waits)])
+
+
+def new_among(tx: Transaction, tasks: Sequence[NewTask]) -> list[NewTask]:
+    """Return the tasks that would be stored if they were submitted one by one."""
+    return _judge(tx, tasks)[1]
 
 
 def submit(

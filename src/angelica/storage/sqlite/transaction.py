@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -12,6 +12,15 @@ from angelica.storage.rows import from_json, to_json
 
 Value = str | int | None
 Mark = tuple[dict[tuple[str, str], int], set[Topic]]
+
+
+class Over(NamedTuple):
+    """A run of a schedule that has ended; `failed` is None for a cancelled one."""
+
+    schedule_id: str
+    task_id: str
+    ended_at: int
+    failed: bool | None
 
 
 class Clash(Exception):
@@ -59,16 +68,17 @@ class Transaction(Statements):
     """One write transaction; never leaves the writer's thread.
 
     `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
-    for after the commit.
+    for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled.
     """
 
-    __slots__ = ("_deltas", "careful", "topics")
+    __slots__ = ("_deltas", "careful", "over", "topics")
 
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str], *, careful: bool = False) -> None:
         super().__init__(connection, verbs)
         self._deltas: dict[tuple[str, str], int] = {}
         self.careful = careful
         self.topics: set[Topic] = set()
+        self.over: list[Over] = []
 
     def run(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""
@@ -101,3 +111,4 @@ class Transaction(Statements):
         """Undo the part."""
         self._connection.execute("rollback to part; release part")
         self._deltas, self.topics = mark
+        self.over = []

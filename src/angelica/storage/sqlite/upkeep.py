@@ -10,6 +10,8 @@ from angelica.domain.task import TERMINAL, TaskError
 from angelica.storage.protocol import CancelStatus, FunctionRow, Promoted, Topic
 from angelica.storage.rows import task_of, to_json
 from angelica.storage.sqlite.claims import cancel_waiting
+from angelica.storage.sqlite.runs import settle_runs
+from angelica.storage.sqlite.schedules import prune_schedules
 from angelica.storage.sqlite.transaction import Transaction
 
 
@@ -51,6 +53,7 @@ def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -
     if running:
         tx.run("request_cancel", to_json(running), reason)
         tx.topics.add(Topic.CONTROL)
+    settle_runs(tx, now=now)
     return tuple(statuses)
 
 
@@ -67,12 +70,12 @@ def delete(tx: Transaction, task_ids: Sequence[str]) -> tuple[bool, ...]:
 
 
 def prune(tx: Transaction, *, now: Now, limit: int) -> int:
-    """Delete ended tasks past their time, answers that have expired and workers not seen for a day."""
+    """Delete what has been kept long enough; return how many tasks, or fire records if these were more."""
     rows = tx.rows("outdated_rows", now.wall, limit)
     _delete_rows(tx, rows)
     tx.run("delete_requests", now.wall)
     tx.run("delete_workers", now.wall - DAY)
-    return len(rows)
+    return max(len(rows), prune_schedules(tx, now=now, limit=limit))
 
 
 def put_functions(tx: Transaction, rows: Sequence[FunctionRow]) -> None:

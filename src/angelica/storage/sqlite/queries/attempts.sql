@@ -96,7 +96,8 @@ where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.stat
 -- verb: leased_rows
 select json_group_array(json_array(
     e.key, t.queue, t.cancel_requested, t.cancel_reason, t.worker, t.started_at,
-    w.id is null or w.lease_until <= e.value ->> 2 or w.boot <> ?2
+    w.id is null or w.lease_until <= e.value ->> 2 or w.boot <> ?2,
+    case when t.cancel_requested then t.extras ->> 'schedule_id' end
 ))
 from jsonb_each(?1) e
 cross join tasks t on t.id = e.value ->> 0 and t.attempt = e.value ->> 1 and +t.state = 'running'

@@ -57,6 +57,8 @@ select json_object(
     'attempts', (select count(*) from attempts where not exists (select 1 from tasks where id = task_id)),
     'logs', (select count(*) from (select distinct task_id from logs)
         where not exists (select 1 from tasks where id = task_id)),
+    'runs', (select count(*) from runs where not exists (select 1 from tasks
+        where id = task_id and state in ('waiting', 'scheduled', 'queued', 'running'))),
     'running without a worker', (select count(*) from tasks indexed by running
         where state = 'running' and worker is null)
 )

@@ -69,7 +69,7 @@ def test_ends_are_kept_and_written_once_the_store_is_back(inner, lost, verbs):
             go.set()
             await until(lambda: store.failed >= 2)
             if "exchange" in verbs:
-                assert engine._problem() is not None  # noqa: SLF001 - what /health shows
+                assert engine._problem() is not None
             store.down = False
             for n, handle in enumerate(handles):
                 task = await end_of(handle)
@@ -77,7 +77,7 @@ def test_ends_are_kept_and_written_once_the_store_is_back(inner, lost, verbs):
                 assert task.checkpoint == str(n)
                 assert [line.message for line in await handle.alogs()] == [f"line of {n}"]
             assert sorted(runs) == list(range(20))
-            await until(lambda: engine._problem() is None)  # noqa: SLF001
+            await until(lambda: engine._problem() is None)
 
     run(story())
 
@@ -225,7 +225,7 @@ def test_an_exchange_that_fails_in_an_unforeseen_way_does_not_end_the_worker(inn
             assert await (await f.aenqueue()).aresult(5) == 1
             store.broken = True
             handle = await f.aenqueue()
-            await until(lambda: "a bug" in (engine._problem() or ""))  # noqa: SLF001
+            await until(lambda: "a bug" in (engine._problem() or ""))
             store.broken = False
             assert await handle.aresult(5) == 1
 

@@ -12,6 +12,7 @@ import angelica
 from angelica.clock import SystemClock
 from angelica.domain.task import State
 from angelica.errors import StorageUnavailable
+from angelica.runtime import worker
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import TaskFilter
 from angelica.storage.sqlite.adapter import SqliteStorage
@@ -105,7 +106,9 @@ def test_a_claim_whose_reply_was_lost_is_handed_back_and_run(inner):
     run(story())
 
 
-def test_a_stop_while_the_store_is_down_ends_in_time(inner):
+def test_a_stop_while_the_store_is_down_ends_in_time(inner, monkeypatch):
+    monkeypatch.setattr(worker, "LAST_FLUSH", 0.3)
+
     async def story():
         store = Outage(inner)
         engine = engine_over(store, grace=0.2)
@@ -122,7 +125,7 @@ def test_a_stop_while_the_store_is_down_ends_in_time(inner):
         store.down = True
         asked = time.monotonic()
         await engine.stop()
-        assert time.monotonic() - asked < 9.0
+        assert time.monotonic() - asked < 4.0
         assert engine.state == "TERMINATED"
 
     run(story())

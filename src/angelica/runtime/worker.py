@@ -90,7 +90,7 @@ class Worker:
         self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=lambda: self._cap.waiting)
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
         lines: list[Any] = [(executor, self._recalled) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
@@ -168,6 +168,10 @@ class Worker:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
         for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
+
+    def _crowd(self) -> int:
+        """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
+        return self._cap.waiting + self._gates.crowd()
 
     # -- claims in ------------------------------------------------------------------------------------------------
 
@@ -343,7 +347,3 @@ class Worker:
     def problem(self) -> str | None:
         """What is wrong now, None while all is well."""
         return self._completer.problem or self._pulse.problem
-
-    def running(self) -> tuple[Assignment, ...]:
-        """Return the attempts whose handlers are running now."""
-        return tuple(a for a in self._holdings.all() if a.interrupt is not None)

@@ -82,11 +82,8 @@ class MemoryStorage:
     def put(self, task: NewTask, *, now: Now) -> None:
         """Store one task that is due and has an id that nothing has; no wait and no answer."""
         with self._lock:
-            table = self._open_table()
-            table.insert(task, now=now)
-            rang, table.rang = table.rang, 0
-        for topic in _TOPICS[rang]:
-            self._bells.ring(topic)
+            self._open_table().insert(task, now=now)
+        self._ring()
 
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()

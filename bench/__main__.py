@@ -25,7 +25,7 @@ def main() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(ROOT), str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    report = Report()
+    report = Report.begin()
     print(", ".join(f"{key} {value}" for key, value in report.machine.items()))
     directory = Path(tempfile.mkdtemp(prefix="angelica-bench-", dir=options.directory))
     groups = {

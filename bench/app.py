@@ -28,11 +28,11 @@ def make_engine(url: str | None = None, **settings: object) -> Engine:
         return number
 
     @engine.task(name="arrive")
-    async def arrive(number: int) -> float:
+    async def arrive(_number: int) -> float:
         return time.clock_gettime(time.CLOCK_MONOTONIC)
 
     @engine.task(name="noop_memory", durable=False)
-    async def noop_memory(number: int) -> None:
+    async def noop_memory(_number: int) -> None:
         return None
 
     @engine.task(name="arrive_memory", durable=False)

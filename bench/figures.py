@@ -1,4 +1,4 @@
-"""What a benchmark run yields: figures with their goals, as a table and as JSON, with the machine's size beside them."""
+"""What a benchmark run yields: figures with their goals, as a table and as JSON, and the machine's size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+
+import apsw
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,15 +39,21 @@ class Figure:
 class Report:
     """All figures of one run."""
 
-    machine: dict[str, object] = field(default_factory=lambda: machine())
+    machine: dict[str, object] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls) -> Report:
+        """Return an empty report of this machine."""
+        return cls(size_of_machine())
 
     def add(self, figure: Figure) -> None:
         """Keep a figure and print it at once."""
         self.figures.append(figure)
         goal = "" if figure.goal is None else f"{'≥' if figure.at_least else '≤'} {figure.goal:,g}"
+        value = _number(figure.value)
         print(
-            f"  {figure.name:58s} {_number(figure.value):>12s} {figure.unit:9s} {goal:>12s} {figure.verdict:8s} {figure.note}",
+            f"  {figure.name:58s} {value:>12s} {figure.unit:9s} {goal:>12s} {figure.verdict:8s} {figure.note}",
             flush=True,
         )
 
@@ -62,10 +70,8 @@ class Report:
         return path
 
 
-def machine() -> dict[str, object]:
+def size_of_machine() -> dict[str, object]:
     """Return the machine's size: figures mean little without it."""
-    import apsw
-
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cores": len(os.sched_getaffinity(0)),

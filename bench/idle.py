@@ -28,11 +28,14 @@ def measure(report: Report, directory: Path, seconds: float = 10.0) -> None:
         resident = sum(_resident(pid) for pid in _tree(process.pid)) / 2**20
         processes = len(_tree(process.pid))
     note = f"{processes} processes"
-    report.add(Figure(GROUP, "idle server, memory (proportional set size)", memory, "MiB", 120, False, note))
+    report.add(
+        Figure(GROUP, "idle server, memory (proportional set size)", memory, "MiB", 120, at_least=False, note=note)
+    )
     report.add(Figure(GROUP, "idle server, memory (resident, shared pages counted twice)", resident, "MiB"))
     report.add(Figure(GROUP, "idle server, CPU", share, "% of one", 1, at_least=False))
     bare = _import("pass")
-    report.add(Figure(GROUP, "import angelica, above a bare interpreter", (_import("import angelica") - bare) * 1e3, "ms"))
+    light = _import("import angelica")
+    report.add(Figure(GROUP, "import angelica, above a bare interpreter", (light - bare) * 1e3, "ms"))
     engine = _import("import angelica.engine")
     report.add(Figure(GROUP, "import angelica.Engine, above a bare interpreter", (engine - bare) * 1e3, "ms"))
 
@@ -66,6 +69,5 @@ def _kib(text: str, key: str) -> int:
 
 def _import(code: str) -> float:
     """Return the CPU seconds of an interpreter that runs `code`, the best of five."""
-    command = [sys.executable, "-c", f"{code}\nimport resource; u = resource.getrusage(resource.RUSAGE_SELF)\n"
-               "print(u.ru_utime + u.ru_stime)"]  # fmt: skip
-    return min(float(subprocess.check_output(command)) for _ in range(5))
+    told = "import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime)"
+    return min(float(subprocess.check_output([sys.executable, "-c", f"{code}\n{told}"])) for _ in range(5))

@@ -1,4 +1,4 @@
-"""SQLite: submits one by one, from many callers and in bulk; drains with one and two worker processes; waiting tasks."""
+"""SQLite: submits one by one, from many callers and in bulk; drains with one and two workers; waiting tasks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from pathlib import Path
 
 from angelica.domain.task import State
 from angelica.engine import Engine
+from angelica.process import tune
+from angelica.storage.protocol import TaskFilter
 from bench.app import make_engine
 from bench.figures import Figure, Report
 
 GROUP = "sqlite"
 CALLERS = 500
 BATCH = 1_000
+WAITING = 5_000
 
 
 async def measure(report: Report, directory: Path, tasks: int) -> None:
@@ -35,6 +38,7 @@ async def measure(report: Report, directory: Path, tasks: int) -> None:
 
 async def submits(report: Report, directory: Path, tasks: int) -> None:
     """Submit through `aenqueue`: one caller, 500 callers, and in bulk."""
+    tune()  # as in every process of ours
     engine = make_engine(str(directory / "submit.db"))
     await engine.start(worker=False)
     noop = engine.functions.get("noop")
@@ -106,8 +110,6 @@ async def span(engine: Engine) -> float:
     """Return the seconds between the first start and the last end, as the store has them."""
     first, last = 1 << 62, 0
     cursor = None
-    from angelica.storage.protocol import TaskFilter
-
     while True:
         page = await engine.storage.list_tasks(TaskFilter(), limit=500, after=cursor)
         for task in page.items:
@@ -152,11 +154,9 @@ async def waiting(directory: Path) -> float:
 
 
 async def _newest(engine: Engine) -> list[object]:
-    from angelica.storage.protocol import TaskFilter
-
     found: list[object] = []
     cursor = None
-    while len(found) < 5_000:
+    while len(found) < WAITING:
         page = await engine.storage.list_tasks(TaskFilter(), limit=500, after=cursor)
         found += page.items
         cursor = page.next

@@ -1,7 +1,7 @@
-"""The same engine inside a FastAPI app: `uvicorn web:app` in this directory (FastAPI is not installed with Angelica)."""
+"""The same engine inside a FastAPI app: `uvicorn web:app` in this directory (FastAPI comes not with Angelica)."""
 
 from app import engine
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from mail import Letter, page_viewed, send_mail
 
 app = FastAPI(lifespan=engine.lifespan)
@@ -9,7 +9,7 @@ engine.mount(app, "/angelica")
 
 
 @app.post("/signup")
-async def signup(email: str):
+async def signup(email: str) -> Response:
     """Answer 202 at once; the letter is on disk and will be sent."""
     letter = Letter(to=email, subject="Welcome", text="Good to have you here.")
     await page_viewed.aenqueue("/signup")

@@ -183,3 +183,37 @@ def test_a_cancel_wins_over_a_retry_and_loses_to_an_end():
                 assert (await end_of(handle)).state is state
 
     run(story())
+
+
+def test_a_cancel_before_the_turn_leaves_no_place_of_its_function_taken():
+    async def story():
+        engine = engine_on(slots=1)
+        go, begun = asyncio.Event(), []
+
+        @engine.task
+        async def quick():
+            return None
+
+        @engine.task
+        async def blocks():
+            begun.append("blocks")
+            await go.wait()
+
+        @engine.task(concurrency=1)
+        async def single(n: int):
+            begun.append(n)
+
+        async with engine:
+            for handle in await quick.aenqueue_many([() for _ in range(100)]):
+                await end_of(handle)  # from now on it claims ahead
+            first = await blocks.aenqueue()
+            await until(lambda: begun)
+            behind = await single.aenqueue(1)
+            await behind.acancel()
+            go.set()
+            assert (await end_of(behind)).state is State.CANCELLED
+            await end_of(first)
+            assert (await end_of(await single.aenqueue(2))).state is State.SUCCEEDED
+            assert begun == ["blocks", 2]
+
+    run(story())

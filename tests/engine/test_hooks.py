@@ -9,7 +9,7 @@ import pytest
 import angelica
 from angelica.domain.task import State
 from angelica.runtime.hooks import HOOKS
-from tests.engine.house_of_engines import end_of, engine_on, run, stands, until
+from tests.engine.house_of_engines import declare, end_of, engine_on, run, stands, until
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
@@ -23,28 +23,14 @@ def test_all_eight_hooks_run(kind, url):
                 heard.append(name)
 
             engine.hook(name)(hook)
-        calls = []
+        errors = [ValueError("once"), None, angelica.Fail("for good"), angelica.Cancel("enough")]
 
         def body():
-            calls.append(1)
-            if len(calls) == 1:
-                raise ValueError("once")
-            if len(calls) == 3:
-                raise angelica.Fail("for good")
-            if len(calls) == 4:
-                raise angelica.Cancel("enough")
+            error = errors.pop(0)
+            if error is not None:
+                raise error
 
-        if kind == "async":
-
-            @engine.task(retries=1, backoff=angelica.Fixed(0.0))
-            async def f():
-                body()
-        else:
-
-            @engine.task(retries=1, backoff=angelica.Fixed(0.0))
-            def f():
-                body()
-
+        f = declare(engine, kind, body, retries=1, backoff=angelica.Fixed(0.0))
         submit, attempt = ["before_submit", "after_submit"], ["before_run", "after_run"]
         async with engine:
             for ends in (["on_retry", "on_success"], ["on_failure"], ["on_cancel"]):

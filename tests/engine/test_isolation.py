@@ -1,4 +1,4 @@
-"""What one attempt does to its surroundings stays with it: context variables, cancel scopes, left-over asyncio tasks."""
+"""What one attempt does to its surroundings stays with it: context variables, cancel scopes, left-over tasks."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 import time
 
@@ -34,15 +35,14 @@ def test_progress_checkpoint_and_logs_are_there_while_the_handler_runs_and_after
             context.progress(0.5, "half")
             context.checkpoint({"row": 7})
             context.log.warning("in the middle")
-            print("printed")
+            sys.stdout.write("printed\n")
 
         if kind == "async":
 
             @engine.task
             async def works(context: angelica.Context):
                 speak(context)
-                while not go.is_set():
-                    await asyncio.sleep(0.002)
+                await asyncio.to_thread(go.wait)
         else:
 
             @engine.task
@@ -149,11 +149,7 @@ def test_notes_out_of_bounds_are_refused_inside_the_handler():
 
         async with engine:
             assert (await end_of(await greedy.aenqueue())).state is State.SUCCEEDED
-            assert caught == ["/progress", "/progress", "/checkpoint", ""] or caught[:3] == [
-                "/progress",
-                "/progress",
-                "/checkpoint",
-            ]
             assert len(caught) == 4
+            assert caught[:3] == ["/progress", "/progress", "/checkpoint"]
 
     run(story())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -215,7 +216,7 @@ def test_each_backoff_waits_at_least_as_long_as_it_says(backoff, waits):
         async with engine:
             task = await end_of(await fails.aenqueue())
             attempts = await engine.service.attempts(task.id)
-            gaps = [later.started_at - each.finished_at for each, later in zip(attempts, attempts[1:], strict=False)]
+            gaps = [later.started_at - each.finished_at for each, later in pairwise(attempts)]
             assert all(gap >= wait * 1_000_000 for gap, wait in zip(gaps, waits, strict=True))
             assert all(gap <= wait * 1_000_000 + 1_500_000 for gap, wait in zip(gaps, waits, strict=True))
 
@@ -301,7 +302,7 @@ def test_snooze_runs_again_later_at_no_cost(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("after", [float("nan"), float("inf"), "soon", datetime.timedelta(1)], ids=str)
+@pytest.mark.parametrize("after", [float("nan"), float("inf"), "soon", dt.timedelta(1)], ids=str)
 @pytest.mark.parametrize("signal", [angelica.Snooze, angelica.Retry], ids=lambda signal: signal.__name__)
 def test_a_signal_with_a_wait_that_is_no_number_harms_nobody(kind, after, signal):
     def body():
@@ -326,7 +327,7 @@ def test_a_wait_beyond_all_measure_is_stored_and_not_a_crash(after, url):
             return 1
 
         async with engine:
-            handles = [await later.aenqueue(True), await later.aenqueue(False)]  # noqa: FBT003
+            handles = [await later.aenqueue(True), await later.aenqueue(False)]
             assert await (await unharmed.aenqueue()).aresult(5) == 1
             for handle in handles:
                 assert (await stands(handle, State.SCHEDULED)).attempt == 1

@@ -214,3 +214,30 @@ def test_a_worker_serves_the_queues_that_it_was_given(tmp_path):
         assert ran == ["mail", "etl"]
 
     run(story())
+
+
+def test_slots_cap_coroutines_and_threads_together():
+    async def story():
+        engine, crowd = engine_on(slots=2), Crowd()
+
+        @engine.task
+        async def one():
+            crowd.enter()
+            await asyncio.sleep(0.005)
+            crowd.leave()
+
+        @engine.task
+        def other():
+            crowd.enter()
+            time.sleep(0.005)
+            crowd.leave()
+
+        async with engine:
+            handles = []
+            for _ in range(15):
+                handles += [await one.aenqueue(), await other.aenqueue()]
+            for handle in handles:
+                await end_of(handle)
+            assert (crowd.most, crowd.entered) == (2, 30)
+
+    run(story())

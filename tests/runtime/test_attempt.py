@@ -19,9 +19,13 @@ STEPS = AttemptSteps(wall=CLOCK.wall)
 def raised(error, **given):
     made = assignment(no_handler, **given)
     try:
-        raise error
+        throw(error)
     except BaseException as caught:  # noqa: BLE001 - so that it has a traceback
         return STEPS.raised(made, caught)
+
+
+def throw(error, cause=None):
+    raise error from cause
 
 
 def test_a_value_is_stored_as_json_and_none_as_null():
@@ -43,7 +47,7 @@ def test_the_error_says_type_message_place_and_attempt():
     assert not outcome.final
     error = outcome.error
     assert (error.reason, error.type, error.message, error.attempt) == ("exception", "LookupError", "gone", 4)
-    assert "raise error" in error.stack
+    assert "raise error from cause" in error.stack
     assert error.fingerprint == raised(LookupError("other words")).error.fingerprint
     assert error.fingerprint != raised(KeyError("gone")).error.fingerprint
 
@@ -51,10 +55,7 @@ def test_the_error_says_type_message_place_and_attempt():
 def test_the_causes_are_in_the_stack():
     made = assignment(no_handler)
     try:
-        try:
-            raise KeyError("cause")
-        except KeyError as cause:
-            raise ValueError("effect") from cause
+        throw(ValueError("effect"), KeyError("cause"))
     except ValueError as error:
         outcome = STEPS.raised(made, error)
     assert "KeyError: 'cause'" in outcome.error.stack

@@ -61,7 +61,7 @@ def test_a_result_is_waited_for_as_often_as_it_takes():
     made = handle(State.QUEUED, task(State.RUNNING), task(State.SUCCEEDED, result='{"a":1}'))
     assert made.result(5) == {"a": 1}
     assert made.result() == {"a": 1}
-    assert len(made._service.waits) == 2  # noqa: SLF001 - an ended task is not asked for again
+    assert len(made._service.waits) == 2
 
 
 def test_nothing_is_a_result_too():

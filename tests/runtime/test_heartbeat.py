@@ -43,7 +43,7 @@ def test_it_beats_at_its_interval_and_at_once_when_nudged():
     assert set(beats) == {"angelica-heartbeat"}
     beats.clear()
     heart = beating(beat, 3_600)
-    wait_for(lambda: heart._loop is not None)  # noqa: SLF001 - nothing else says that it has begun
+    wait_for(lambda: heart._loop is not None)
     heart.nudge()
     wait_for(lambda: beats)
     end(heart)
@@ -59,7 +59,7 @@ def test_a_beat_that_fails_is_tried_again_soon_and_shown(error):
             raise error
 
     heart = beating(beat, 60)
-    wait_for(lambda: heart._loop is not None)  # noqa: SLF001
+    wait_for(lambda: heart._loop is not None)
     heart.nudge()
     wait_for(lambda: heart.problem)
     wait_for(lambda: heart.problem is None)

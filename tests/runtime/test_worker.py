@@ -158,22 +158,3 @@ def test_tasks_that_lapsed_at_the_claim_are_said_to_be_cancelled():
         assert scene.of(TasksCancelled) == [TasksCancelled(("late",), "expired")]
 
     run(story())
-
-
-def test_what_is_running_can_be_seen_and_nothing_is_wrong():
-    async def story():
-        scene, go = Scene(), asyncio.Event()
-
-        async def f():
-            await go.wait()
-
-        scene.functions.declare(f, name="f")
-        async with scene:
-            await scene.put("a")
-            await until(lambda: [each.task_id for each in scene.worker.running()] == ["a"])
-            assert scene.worker.problem is None
-            go.set()
-            await scene.stands("a", State.SUCCEEDED)
-            assert scene.worker.running() == ()
-
-    run(story())

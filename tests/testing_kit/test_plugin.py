@@ -275,23 +275,25 @@ def test_a_web_app_is_tested_with_its_tasks_run_inline(suite):
     passed(suite(tests, "-W", "ignore"), 2)
 
 
-@pytest.mark.parametrize("error", ["SystemExit(1)", "KeyboardInterrupt()", "asyncio.CancelledError()"])
-def test_whatever_a_handler_raises_is_an_end_and_not_the_tests_end(suite, error):
-    tests = f"""
+def test_whatever_a_handler_raises_is_an_end_and_not_the_tests_end(suite):
+    tests = """
         import asyncio
 
+        import pytest
 
-        def test_it(angelica_engine, angelica_worker):
+
+        @pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), asyncio.CancelledError()])
+        def test_it(angelica_engine, angelica_worker, error):
             @angelica_engine.task(name="a", retries=0)
             async def a():
-                raise {error}
+                raise error
 
             @angelica_engine.task(name="b", retries=0)
             def b():
-                raise {error}
+                raise error
 
             a.enqueue()
             b.enqueue()
-            assert angelica_worker.drain() == {{"failed": 2}}
+            assert angelica_worker.drain() == {"failed": 2}
     """
-    passed(suite(tests, app=False), 1)
+    passed(suite(tests, app=False), 3)

@@ -45,6 +45,10 @@ class Cap:
         """How many wait."""
         return len(self._waiting)
 
+    def first_waiting(self) -> Assignment | None:
+        """Return the first that waits."""
+        return self._waiting[0] if self._waiting else None
+
     def recall(self, assignment: Assignment) -> bool:
         """Take one back that waits; return whether it did."""
         try:

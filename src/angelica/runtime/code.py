@@ -51,3 +51,13 @@ class Calls:
 def _fail(error: Exception, *_args: object, **_kwargs: object) -> None:
     """Stand in for a handler that could not be wrapped in its middleware."""
     raise error
+
+
+class _Nobody:
+    """Stands in for the function of a task that this worker will not run."""
+
+    executor = "async"
+    concurrency = None
+
+
+NOBODY: Final[Any] = _Nobody()

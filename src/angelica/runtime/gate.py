@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from angelica.runtime.assignment import Assignment
+
+MAY_WAIT: Final = 500
+"""Tasks that may wait at the gates of a worker without taking room from those of other functions."""
 
 
 class Gates:
@@ -47,6 +51,10 @@ class Gates:
     def waiting(self) -> int:
         """Return how many wait."""
         return sum(len(queue) for queue in self._waiting.values())
+
+    def crowd(self) -> int:
+        """Return how many wait beyond those that may before it counts against what is claimed."""
+        return max(self.waiting() - MAY_WAIT, 0)
 
     def withdraw(self) -> list[Assignment]:
         """Take back all that wait."""

@@ -19,7 +19,7 @@ class Room:
     """Free slots by executor kind, plus what the measured mean run time will have ended within 50 ms.
 
     Nothing is claimed ahead until a run time is known, so a worker never hoards slow tasks. `cap` bounds the slots
-    of all kinds together (None = each kind's own); `waiting` says how many wait for one of those.
+    of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere.
     """
 
     def __init__(
@@ -65,5 +65,6 @@ class Room:
                 total += free
         if self._cap is not None:
             ahead = max((self.ahead(e.kind, self._cap) for e in self._executors), default=0)
-            total = min(total, self._cap + ahead - self._waiting() - sum(e.load() for e in self._executors))
+            total = min(total, self._cap + ahead - sum(e.load() for e in self._executors))
+        total -= self._waiting()
         return tuple(room), max(min(total, BATCH), 0)

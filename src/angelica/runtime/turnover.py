@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.executors.base import Executor
 from angelica.runtime.room import Room
 
 INTERVAL: Final = 0.5
-"""Seconds in which an executor with a backlog must have begun something, or its backlog goes to other workers."""
+"""Seconds in which a line must have moved, or those in it go to other workers."""
+
+
+class Line(Protocol):
+    """Where claimed tasks wait for their turn: at an executor, or before all of them."""
+
+    def first_waiting(self) -> Assignment | None:
+        """Return the first that has not begun, None if none waits."""
+        ...
+
+    def withdraw(self) -> list[Assignment]:
+        """Take back all that wait."""
+        ...
 
 
 class Turnover:
-    """Looks every half second at the first in each executor's line: one that is still there has waited in vain.
+    """Looks every half second at the first of each line: one that is still there has waited in vain.
 
     Claiming ahead is a guess from the mean run time. After many quick tasks it lets slow ones in, which then wait
-    here behind each other while other workers are idle.
+    here behind each other while other workers are idle. `lines` are given with what hands back one of theirs.
     """
 
-    def __init__(self, executors: Sequence[Executor], room: Room, give_back: Callable[[Assignment], None]) -> None:
-        self._executors = executors
+    def __init__(self, lines: Sequence[tuple[Line, Callable[[Assignment], None]]], room: Room) -> None:
+        self._lines = lines
         self._room = room
-        self._give_back = give_back
-        self._first: dict[str, Assignment | None] = {}
+        self._firsts: list[Assignment | None] = [None] * len(lines)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -39,11 +49,11 @@ class Turnover:
 
     def _look(self) -> None:
         self.start()
-        for executor in self._executors:
-            first = executor.first_waiting()
-            if first is not None and first is self._first.get(executor.kind):
-                self._room.misjudged(executor.kind)
-                for assignment in executor.withdraw():
-                    self._give_back(assignment)
+        for n, (line, give_back) in enumerate(self._lines):
+            first = line.first_waiting()
+            if first is not None and first is self._firsts[n]:
+                for assignment in line.withdraw():
+                    self._room.misjudged(assignment.code.executor)
+                    give_back(assignment)
                 first = None
-            self._first[executor.kind] = first
+            self._firsts[n] = first

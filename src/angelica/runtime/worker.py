@@ -19,7 +19,7 @@ from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.cap import Cap
-from angelica.runtime.code import Calls, Code
+from angelica.runtime.code import NOBODY, Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
 from angelica.runtime.executors.asyncio import AsyncExecutor
@@ -38,6 +38,8 @@ from angelica.runtime.watch import Watch
 from angelica.storage.protocol import Storage, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
+
+_UNHARMED: Final = Released()
 
 LAST_FLUSH: Final = 5.0
 """Seconds that the last ends get to be written, and stubborn handlers to stop, when a worker leaves."""
@@ -88,8 +90,9 @@ class Worker:
         self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=lambda: self._cap.waiting)
-        self._turnover = Turnover(tuple(self._executors.values()), self._room, lambda a: self._done(a, Released()))
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        lines: list[Any] = [(executor, self._recalled) for executor in self._executors.values()]
+        self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._watch = Watch(self._holdings.all, wall=self._wall)
         self._completer = Completer(
@@ -166,6 +169,10 @@ class Worker:
         for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
 
+    def _crowd(self) -> int:
+        """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
+        return self._cap.waiting + self._gates.crowd()
+
     # -- claims in ------------------------------------------------------------------------------------------------
 
     def _trusts_its_lease(self) -> bool:
@@ -220,7 +227,7 @@ class Worker:
 
     def _give_back(self, task: Task, slot: int, outcome: Released) -> None:
         """Release a task that this worker holds and will not run."""
-        assignment = Assignment(task, _NOBODY, _NOBODY, self._journal, slot, self.context)
+        assignment = Assignment(task, NOBODY, NOBODY, self._journal, slot, self.context)
         self._holdings.add(assignment)
         self._finish(assignment, outcome)
 
@@ -250,6 +257,13 @@ class Worker:
     def _done(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take the outcome of an attempt; on the event loop."""
         self._cap.leave()
+        self._leave(assignment, outcome)
+
+    def _recalled(self, assignment: Assignment) -> None:
+        self._done(assignment, Released())
+
+    def _leave(self, assignment: Assignment, outcome: Outcome = _UNHARMED) -> None:
+        """Take the outcome of one that has no place under the cap (any more)."""
         if assignment.code.concurrency is not None:
             self._gates.leave(assignment)
         if not assignment.finished:  # else stop() has given up on it already
@@ -284,10 +298,12 @@ class Worker:
         if assignment is None or assignment.stop_reason is not None or assignment.stop("cancel", reason):
             return
         # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
-        if self._gates.recall(assignment) or self._cap.recall(assignment):
+        if self._gates.recall(assignment):
             self._finish(assignment, Released())
+        elif self._cap.recall(assignment):
+            self._leave(assignment)
         elif self._executors[assignment.code.executor].recall(assignment):
-            self._done(assignment, Released())
+            self._recalled(assignment)
 
     def _lose(self, assignment: Assignment) -> None:
         """The lease is no longer ours: stop the handler; nothing of it will be written."""
@@ -331,17 +347,3 @@ class Worker:
     def problem(self) -> str | None:
         """What is wrong now, None while all is well."""
         return self._completer.problem or self._pulse.problem
-
-    def running(self) -> tuple[Assignment, ...]:
-        """Return the attempts whose handlers are running now."""
-        return tuple(a for a in self._holdings.all() if a.interrupt is not None)
-
-
-class _Nobody:
-    """Stands in for the function of a task that this worker will not run."""
-
-    executor = "async"
-    concurrency = None
-
-
-_NOBODY: Final[Any] = _Nobody()

@@ -154,14 +154,19 @@ def error_of(text: str | None) -> TaskError | None:
 
 def task_of(row: Sequence[Any]) -> Task:
     """Return the task of a row as the fragment `task` of the SQL gives it."""
-    (id_, function, queue, executor, priority, version, state, run_at, created_at) = row[:9]
+    if row[14] is not None:
+        return _worn_task(row)
+    id_, function, queue, executor, priority, version, state, run_at, created_at = row[:9]
+    payload, policy, trace_id, attempt, revision, _ = row[9:]
+    known = _policies.get(policy) or policy_of(policy)
+    spec = _new_task(id_, function, payload, run_at, created_at, known, queue, executor, priority, version, trace_id)
+    return _task(spec, _STATES[state], attempt, 0, 0, run_at, revision=revision)
+
+
+def _worn_task(row: Sequence[Any]) -> Task:
+    """Return a task that has rare parts, or that has been through something."""
+    id_, function, queue, executor, priority, version, state, run_at, created_at = row[:9]
     payload, policy, trace_id, attempt, revision, rare = row[9:]
-    held_policy = _policies.get(policy) or policy_of(policy)
-    if rare is None:
-        spec = _new_task(
-            id_, function, payload, run_at, created_at, held_policy, queue, executor, priority, version, trace_id
-        )
-        return _task(spec, _STATES[state], attempt, 0, 0, run_at, revision=revision)
     (asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested) = rare[:10]
     cancel_reason, started_at, finished_at, result, error, checkpoint, progress = rare[10:]
     spec = _new_task(
@@ -170,7 +175,7 @@ def task_of(row: Sequence[Any]) -> Task:
         payload,
         run_at if asked_at is None else asked_at,
         created_at,
-        held_policy,
+        policy_of(policy),
         queue,
         executor,
         priority,

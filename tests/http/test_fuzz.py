@@ -34,9 +34,9 @@ anything = st.recursive(
 )
 TASK_FIELDS = sorted(DOCUMENT["components"]["schemas"]["NewTask"]["properties"])
 SCHEDULE_FIELDS = sorted(DOCUMENT["components"]["schemas"]["NewSchedule"]["properties"])
-OTHERS = ["past", "future", "count", "after", "from", "to", "force", "dry_run", "overlap", "field", "catch_up", "source",
-          "revision", "schedules", "redeclare", "spec", "job", "taskId", "taskName", "cronExpression", "enabled",
-          "cancel_pending"]  # fmt: skip
+OTHERS = ["past", "future", "count", "after", "from", "to", "force", "dry_run", "overlap", "field", "catch_up",
+          "source", "revision", "schedules", "redeclare", "spec", "job", "taskId", "taskName", "cronExpression",
+          "enabled", "cancel_pending"]  # fmt: skip
 bodies = st.dictionaries(
     st.sampled_from([*TASK_FIELDS, *SCHEDULE_FIELDS, *OTHERS, "tasks", "atomic", "reason", "delay", "command", "junk"]),
     anything,

@@ -115,6 +115,7 @@ def test_all_runs_the_missed_ones_inside_the_window_up_to_its_bound_the_oldest_f
     firing = passed(due, START + 30 * MINUTE + 30 * SECOND)
     assert times(firing) == [26, 27, 28, 29, 30]
     assert spans(firing) == [("missed", 1, 10, 10), ("capped", 11, 25, 15)]
+    assert all("missed_count" not in run.task.extras.extensions for run in firing.fires)
     runs_at = [run.task.run_at for run in firing.fires]
     assert runs_at == [START + 30 * MINUTE + 30 * SECOND] * 5
     ids = [run.task.id for run in firing.fires]
@@ -333,6 +334,20 @@ def test_resume_before_anything_is_due_changes_the_phase_alone():
     firing = resume(due, now=at(START + SECOND), unfinished=NOBODY)
     assert (firing.fires, firing.skipped, firing.next_fire_at) == ((), (), FIRST)
     assert (firing.phase, firing.seen_phase, firing.last_fire_at) == (Phase.ACTIVE, Phase.ORPHANED, None)
+
+
+def test_resume_keeps_a_fire_that_is_not_due_as_it_was_armed():
+    due = schedule(TriggerSpec(every=HOUR, mode="delay"))
+    due = replace(due, next_fire_at=START + 7 * MINUTE, phase=Phase.PAUSED, paused_at=START)
+    assert resume(due, now=at(START + MINUTE), unfinished=NOBODY).next_fire_at == START + 7 * MINUTE
+
+
+def test_resume_leaves_nothing_before_the_pause_to_a_later_pass():
+    due = schedule(TriggerSpec(every=SECOND), grace=DAY, overlap=Overlap.ALLOW)
+    due = replace(due, phase=Phase.PAUSED, paused_at=START + (PASS + 200) * SECOND)
+    firing = resume(due, now=at(START + (PASS + 300) * SECOND), unfinished=NOBODY)
+    assert (len(firing.fires), sum(span.count for span in firing.skipped)) == (PASS + 199, 101)
+    assert firing.next_fire_at == START + (PASS + 301) * SECOND
 
 
 def test_a_single_moment_that_passed_in_a_pause_completes_at_resume():

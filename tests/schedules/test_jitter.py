@@ -51,6 +51,11 @@ def test_ten_thousand_schedules_spread_over_the_minute():
     assert all(800 <= tenths[tenth] <= 1200 for tenth in range(10))
 
 
+def test_a_delay_never_reaches_the_next_fire():
+    gap = 3 * MILLISECOND
+    assert {jitter(f"s{n}", START, HOUR, gap=gap) for n in range(100)} == {0, MILLISECOND, 2 * MILLISECOND}
+
+
 def test_runs_keep_their_order():
     runs = [START + n * 10 * SECOND + jitter("s", START + n * 10 * SECOND, HOUR, gap=10 * SECOND) for n in range(1000)]
     assert runs == sorted(set(runs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,7 @@ from angelica.errors import (
 )
 from angelica.runtime.definition import definition_of
 from angelica.runtime.drafts import InvalidRequest
+from angelica.runtime.schedule_desk import ScheduleDesk
 from angelica.runtime.schedule_drafts import read_schedule
 from tests.schedules.office import START, STORES, fire_times, in_office
 
@@ -310,6 +312,40 @@ def test_edits_from_many_sides_are_all_kept(office) -> None:
         schedule = await o.schedules.get("s")
         assert sorted(schedule.run.extras.labels) == [f"l{n}" for n in range(6)]
         assert (schedule.version, schedule.runs, len(await o.tasks())) == (7, 1, 1)
+
+    office(story)
+
+
+@pytest.mark.parametrize("meanwhile", ["pause", "fire", "edit"])
+def test_an_edit_that_was_overtaken_is_made_again_on_what_stands(office, meanwhile) -> None:
+    async def story(o):
+        await o.create()
+        o.clock.advance(59 * SECOND)
+        overtaken = []
+
+        async def change(standing, now):
+            if not overtaken:
+                overtaken.append(standing)
+                match meanwhile:
+                    case "pause":
+                        await o.schedules.pause("s", "quiet")
+                    case "fire":
+                        o.advance(1)
+                        await o.fire()
+                    case "edit":
+                        await o.schedules.patch("s", {"grace": "1m"})
+            return replace(standing, rules=replace(standing.rules, max_catchup=7), version=standing.version + 1)
+
+        await ScheduleDesk(o.storage, o.means).change("s", change, version=None, what="updated")
+        made = await o.schedules.get("s")
+        assert made.rules.max_catchup == 7
+        match meanwhile:
+            case "pause":
+                assert (made.phase, made.phase_reason) == (Phase.PAUSED, "quiet")
+            case "fire":
+                assert (made.runs, made.next_fire_at, made.last_fire_at) == (1, moment(120), moment(60))
+            case "edit":
+                assert (made.rules.grace, made.version) == (60 * SECOND, 3)
 
     office(story)
 

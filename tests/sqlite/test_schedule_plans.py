@@ -34,9 +34,9 @@ with recursive n (i) as (select 0 union all select i + 1 from n where i + 1 < ?2
 e (value) as (select jsonb(?1))
 insert into schedules
 select 's' || printf('%08d', i), iif(i % 100 = 0, 'paused', 'active'), '', value ->> 3 + i, value ->> 4, value ->> 5,
-    value ->> 6, value ->> 7, value ->> 8, value ->> 9, iif(i % 1000 = 0, value ->> 3 + i, null), value ->> 11,
-    'f' || (i % 100), value ->> 13, value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19,
-    value ->> 20, value ->> 21, value ->> 22, value ->> 23
+    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, iif(i % 1000 = 0, value ->> 3 + i, null),
+    value ->> 12, 'f' || (i % 100), value ->> 14, value ->> 15, value ->> 16, value ->> 17, value ->> 18, value ->> 19,
+    value ->> 20, value ->> 21, value ->> 22, value ->> 23, value ->> 24
 from n, e
 """
 FILL_FIRES = """

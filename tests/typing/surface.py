@@ -6,6 +6,7 @@ Each `type: ignore` is an error that must be found: one that is not is reported 
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from datetime import datetime
 from typing import Any, assert_type
 
 import angelica
@@ -17,6 +18,7 @@ from angelica import (
     Function,
     InvalidValue,
     Retry,
+    ScheduleHandle,
     Settings,
     Snooze,
     TaskHandle,
@@ -52,6 +54,36 @@ def with_context(ctx: Context, number: int) -> None:
     if number < 0:
         raise Retry("not yet", after=10.0)
     raise Snooze(60.0)
+
+
+@engine.schedule(cron="0 2 * * *", id="a")
+@engine.task
+async def nightly(number: int = 1) -> str:
+    return str(number)
+
+
+@engine.schedule(every="5m")
+@engine.task
+def each_five_minutes() -> int:
+    return 1
+
+
+@engine.schedule(every=60)
+async def without_task(word: str = "") -> bool:
+    return bool(word)
+
+
+async def schedules() -> None:
+    assert_type(nightly.schedule(every=60, id="b"), ScheduleHandle)
+    handle = await nightly.aschedule(cron="@daily")
+    assert_type(await handle.apause("quiet"), ScheduleHandle)
+    assert_type(handle.resume().next(3), list[datetime])
+    assert_type(handle.next_fire, datetime | None)
+    assert_type(await handle.atrigger(kwargs={"number": 2}), TaskHandle[Any])
+    assert_type(await nightly(2), str)
+    assert_type(each_five_minutes(), int)
+    assert_type(await without_task(word="x"), bool)
+    await nightly("2")  # type: ignore[arg-type]
 
 
 async def calls() -> None:

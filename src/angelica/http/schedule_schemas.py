@@ -91,7 +91,7 @@ NEW_SCHEDULE: Final = {
 }
 
 SCHEDULE: Final = thing(
-    "A schedule: its definition in full (durations in seconds), and where it stands.",
+    "A schedule: its definition in full (durations in seconds), and where it stands. Lists have no warnings.",
     "schedule_id name state version description next_times",
     **{name: {} if name in ("args", "kwargs", "task") else nullable({}) for name in _DEFINITION if name != "in"},
     schedule_id=TEXT,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from angelica.clock import SECOND
-from angelica.domain.cron.caution import warnings_for
 from angelica.domain.cron.evaluate import Trigger
 from angelica.domain.cron.interval import Every
 from angelica.domain.cron.local import local_of
@@ -16,19 +16,23 @@ from angelica.domain.cron.words import Words, describe
 from angelica.domain.cron.zones import Zone, find_zone
 from angelica.domain.retry import backoff_to_dict
 from angelica.domain.schedule import FireRecord, Phase, Rules, RunSpec, Schedule, TriggerSpec
-from angelica.domain.trigger import evaluator, upcoming_fires
+from angelica.domain.trigger import evaluator, trigger_of, upcoming_fires
 from angelica.http.views import moment, redact
+from angelica.runtime.forecast import cautions
 
 SHOWN: Final = 5
 """So many next fires are shown with a schedule."""
 
 
-def schedule_view(schedule: Schedule, base: str, *, now: int, next_count: int = SHOWN) -> dict[str, Any]:
-    """Return the view of a schedule. Moments are RFC 3339 in UTC, durations seconds; what is not set is null."""
+def schedule_view(schedule: Schedule, base: str, *, now: int, listed: bool = False) -> dict[str, Any]:
+    """Return the view of a schedule. Moments are RFC 3339 in UTC, durations seconds; what is not set is null.
+
+    `listed` shows one fire to come and leaves the warnings out.
+    """
     trigger = evaluator(schedule)
     zone = zone_of(trigger, schedule.trigger.timezone)
     path = f"{base}/schedules/{schedule.id}"
-    fires = upcoming_fires(schedule, after=now, count=next_count)
+    fires = upcoming_fires(schedule, after=now, count=1 if listed else SHOWN)
     return {
         "schedule_id": schedule.id,
         "name": schedule.run.function,
@@ -39,8 +43,8 @@ def schedule_view(schedule: Schedule, base: str, *, now: int, next_count: int = 
         "task": _task(schedule.run),
         "state": schedule.phase.value,
         "state_reason": schedule.phase_reason or None,
-        "description": words_view(describe(trigger)),
-        "warnings": [words_view(words) for words in warnings_for(trigger)],
+        "description": _described(schedule.trigger),
+        **({} if listed else {"warnings": [words_view(words) for words in cautions(schedule)]}),
         "next_fire_time": _moment(schedule.next_fire_at),
         "next_times": time_views(fires, zone, before=now),
         "last_fire_time": _moment(schedule.last_fire_at),
@@ -58,6 +62,11 @@ def schedule_view(schedule: Schedule, base: str, *, now: int, next_count: int = 
             **{name: f"{path}/{name}" for name in ("next", "fires", "trigger", "pause", "resume", "backfill")},
         },
     }
+
+
+@lru_cache(maxsize=4096)
+def _described(spec: TriggerSpec) -> dict[str, Any]:
+    return words_view(describe(trigger_of(spec)))
 
 
 def zone_of(trigger: Trigger, timezone: str | None = None) -> Zone:

@@ -38,9 +38,9 @@ def stored(call: Call, schedule: Schedule, *, created: bool) -> Answer:
     return json_answer(view(call, schedule), 201 if created else 200, headers)
 
 
-def view(call: Call, schedule: Schedule) -> dict[str, Any]:
+def view(call: Call, schedule: Schedule, *, listed: bool = False) -> dict[str, Any]:
     """Return the view of a schedule for this caller."""
-    return schedule_view(schedule, call.base, now=call.host.clock.wall())
+    return schedule_view(schedule, call.base, now=call.host.clock.wall(), listed=listed)
 
 
 def etag(schedule: Schedule) -> str:
@@ -104,7 +104,9 @@ async def index(call: Call) -> Answer:
     page = await call.host.schedules.list(where, limit=query.get("limit", PAGE), after=after)
     cursor = None if page.next is None else urlsafe_b64encode(page.next.encode()).decode().rstrip("=")
     headers = {} if cursor is None else {"Link": f'<{_next_link(call, cursor)}>; rel="next"'}
-    return json_answer({"items": [view(call, each) for each in page.items], "next_cursor": cursor}, headers=headers)
+    return json_answer(
+        {"items": [view(call, each, listed=True) for each in page.items], "next_cursor": cursor}, headers=headers
+    )
 
 
 def read_cursor(text: str | None) -> str | None:

@@ -14,7 +14,18 @@ from angelica.storage.memory_core import MemoryCore
 from angelica.storage.memory_submit import submit_one
 from angelica.storage.memory_table import RANG_SCHEDULES, Table
 from angelica.storage.protocol import Due, PutStatus, ScheduleFilter, SchedulePage, SchedulePut
-from angelica.storage.schedule_rules import OVERLAP, WRITTEN, applies, fired, fires_to_run, history, judge_put, named
+from angelica.storage.schedule_rules import (
+    ALL,
+    OVERLAP,
+    WRITTEN,
+    applies,
+    fired,
+    fires_to_run,
+    history,
+    judge_put,
+    named,
+    runs_seen,
+)
 
 
 class MemorySchedules(MemoryCore):
@@ -45,7 +56,7 @@ class MemorySchedules(MemoryCore):
     async def due_schedules(self, *, now: Now, limit: int = 500) -> tuple[Due, ...]:
         with self._lock:
             due = self._book.due(now.wall, limit)
-            return tuple([Due(schedule, _unfinished(self._table, schedule.id)) for schedule in due])
+            return tuple([Due(one, _unfinished(self._table, one.id, runs_seen(one))) for one in due])
 
     async def next_fire(self) -> int | None:
         with self._lock:
@@ -140,10 +151,10 @@ def _store(table: Table, task: NewTask, schedule_id: str, after: str | None, now
     submit_one(table, task, now=now, waits_for=table.predecessor(schedule_id, after))
 
 
-def _unfinished(table: Table, schedule_id: str) -> Unfinished:
-    runs = table.unfinished_runs(schedule_id)
-    running = tuple([task_id for task_id, waits_for in runs.items() if waits_for is None])
-    return Unfinished(running, tuple([task_id for task_id, waits_for in runs.items() if waits_for is not None]))
+def _unfinished(table: Table, schedule_id: str, newest: int = ALL) -> Unfinished:
+    found = list(islice(reversed(table.unfinished_runs(schedule_id).items()), newest))[::-1] if newest else []
+    running = tuple([task_id for task_id, waits_for in found if waits_for is None])
+    return Unfinished(running, tuple([task_id for task_id, waits_for in found if waits_for is not None]))
 
 
 def _times(records: Iterable[FireRecord]) -> tuple[int, ...]:

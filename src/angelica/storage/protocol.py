@@ -350,7 +350,11 @@ class SchedulePage:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A due schedule with the runs of it that have not ended."""
+    """A due schedule with the runs of it that have not ended, as far as its overlap policy looks at them.
+
+    None where it allows any number of them; else the newest thousand and one, and all where `max_running` is larger.
+    So a schedule whose runs pile up, because no worker takes them, does not make each tick dearer.
+    """
 
     schedule: Schedule
     unfinished: Unfinished

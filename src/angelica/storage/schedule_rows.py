@@ -21,7 +21,7 @@ from angelica.domain.schedule import (
 from angelica.domain.trigger import is_delay
 from angelica.domain.value import maker
 from angelica.storage.rows import extras_of, extras_text, from_json, policy_of, policy_text, to_json
-from angelica.storage.schedule_rules import keep_fires
+from angelica.storage.schedule_rules import keep_fires, runs_seen
 
 T = TypeVar("T")
 
@@ -48,6 +48,7 @@ def schedule_row(schedule: Schedule) -> tuple[object, ...]:
         schedule.runs,
         schedule.streak,
         int(is_delay(schedule)),
+        runs_seen(schedule),
         keep_fires(schedule.rules),
         delete_at(schedule),
         schedule.paused_at,

@@ -7,10 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from angelica.clock import DAY
-from angelica.domain.schedule import Fire, FireRecord, Firing, Phase, Rules, Schedule
+from angelica.domain.schedule import MAX_QUEUED, Fire, FireRecord, Firing, Overlap, Phase, Rules, Schedule
+from angelica.domain.trigger import is_delay
 from angelica.storage.protocol import PutStatus, SchedulePut
 
 KEEP_FIRES: Final = 8 * DAY
+SEEN: Final = MAX_QUEUED + 1
+ALL: Final = 1 << 62
 WRITTEN: Final = frozenset({"created", "updated"})
 OVERLAP: Final = "overlap"
 """The reason given to a run that is cancelled for the next one."""
@@ -72,6 +75,16 @@ def fires_to_run(firing: Firing, standing: Schedule) -> Sequence[Fire]:
     last = standing.last_fire_at
     moments = {fire.fire_time: fire for fire in reversed(firing.fires) if last is None or fire.fire_time > last}
     return list(reversed(moments.values()))
+
+
+def runs_seen(schedule: Schedule) -> int:
+    """Return how many of its unfinished runs, the newest, a due schedule comes with: none, a bound, or all."""
+    rules = schedule.rules
+    if rules.overlap is not Overlap.ALLOW or is_delay(schedule):
+        return SEEN
+    if rules.max_running is None:
+        return 0
+    return SEEN if rules.max_running < SEEN else ALL
 
 
 def keep_fires(rules: Rules) -> int:

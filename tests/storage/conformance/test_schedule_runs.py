@@ -211,6 +211,23 @@ def test_a_delay_schedule_counts_from_the_end_of_its_run(world: World, table: Ti
     assert world.storage.mark(Topic.SCHEDULES) > before
 
 
-def test_due_schedules_come_with_their_runs(table: Timetable, chain: dict[str, Task]) -> None:
+def test_due_schedules_come_with_the_runs_that_their_policy_looks_at(world: World, table: Timetable) -> None:
+    rules = {
+        "any": {"overlap": Overlap.ALLOW},
+        "few": {"overlap": Overlap.ALLOW, "max_running": 2},
+        "many": {"overlap": Overlap.ALLOW, "max_running": 5_000},
+        "one": {"overlap": Overlap.SKIP},
+    }
+    table.put(*[schedule(name, **parts) for name, parts in rules.items()])
+    for name in rules:
+        world.submit(*[run_of(name, f"{name}-{n}") for n in range(1_003)])
+    seen = {due.schedule.id: due.unfinished.running for due in table.due()}
+    assert {name: len(runs) for name, runs in seen.items()} == {"any": 0, "few": 1_001, "many": 1_003, "one": 1_001}
+    assert seen["one"] == tuple(f"one-{n}" for n in range(2, 1_003))
+    assert table.unfinished("any").count == 1_003
+
+
+def test_a_due_schedule_says_which_runs_wait(table: Timetable, chain: dict[str, Task]) -> None:
+    table.put(schedule(overlap=Overlap.QUEUE_ALL))
     (due,) = table.due()
     assert due.unfinished == table.unfinished() == Unfinished(("a",), ("b", "c", "d"))

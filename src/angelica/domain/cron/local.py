@@ -31,7 +31,7 @@ def local_of(zone: Zone, moment: int) -> Local:
     segment = zone.segment(second)
     offset = zone.offset(second) if segment is None else segment.offset
     shown = EPOCH + timedelta(seconds=second + offset)
-    text = shown.strftime("%Y-%m-%dT%H:%M:%S") + (f".{rest:06}".rstrip("0") if rest else "")
+    text = shown.isoformat()[:19] + (f".{rest:06}".rstrip("0") if rest else "")
     mark = None if segment is None else _mark(zone, segment, second)
     return Local(text, offset_text(offset), mark)
 

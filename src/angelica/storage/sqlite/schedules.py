@@ -68,7 +68,8 @@ def prune_schedules(tx: Transaction, *, now: Now, limit: int) -> int:
 
 def due_schedules(db: Statements, *, now: Now, limit: int) -> tuple[Due, ...]:
     """Return what is due with its unfinished runs, the earliest first."""
-    return tuple([Due(schedule_of(row), _unfinished(runs)) for row, runs in db.rows("due_schedules", now.wall, limit)])
+    rows = db.rows("due_schedules", now.wall, limit)
+    return tuple([Due(schedule_of(row), _unfinished(runs[::-1])) for row, runs in rows])
 
 
 def next_fire(db: Statements) -> int | None:

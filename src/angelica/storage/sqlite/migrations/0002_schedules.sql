@@ -9,6 +9,7 @@ create table schedules (
     runs integer not null,
     streak integer not null,
     rearms integer not null, -- 1 where the end of a run sets next_fire_at
+    runs_seen integer not null, -- how many unfinished runs a tick looks at: 0, 1001 or all
     keep_fires integer not null,
     delete_at integer,
     paused_at integer,

@@ -19,18 +19,20 @@ select json_group_array(${schedule}) from (select * from schedules /* where */) 
 
 -- verb: put_schedules
 insert into schedules (
-    id, phase, phase_reason, next_fire_at, last_fire_at, version, runs, streak, rearms, keep_fires, delete_at, paused_at,
-    function, owner, anchor, created_at, updated_at, seen_at, tz_version, trigger_spec, run, rules, declared, override
+    id, phase, phase_reason, next_fire_at, last_fire_at, version, runs, streak, rearms, runs_seen, keep_fires, delete_at,
+    paused_at, function, owner, anchor, created_at, updated_at, seen_at, tz_version, trigger_spec, run, rules, declared,
+    override
 )
 select
     value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
     value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13, value ->> 14, value ->> 15,
-    value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23
+    value ->> 16, value ->> 17, value ->> 18, value ->> 19, value ->> 20, value ->> 21, value ->> 22, value ->> 23,
+    value ->> 24
 from jsonb_each(?1) where true
 on conflict (id) do update set
     phase = excluded.phase, phase_reason = excluded.phase_reason, next_fire_at = excluded.next_fire_at,
     last_fire_at = excluded.last_fire_at, version = excluded.version, runs = excluded.runs, streak = excluded.streak,
-    rearms = excluded.rearms, keep_fires = excluded.keep_fires, delete_at = excluded.delete_at,
+    rearms = excluded.rearms, runs_seen = excluded.runs_seen, keep_fires = excluded.keep_fires, delete_at = excluded.delete_at,
     paused_at = excluded.paused_at, function = excluded.function, owner = excluded.owner, anchor = excluded.anchor,
     created_at = excluded.created_at, updated_at = excluded.updated_at, seen_at = excluded.seen_at,
     tz_version = excluded.tz_version, trigger_spec = excluded.trigger_spec, run = excluded.run, rules = excluded.rules,
@@ -58,12 +60,21 @@ delete from schedules where id in (select value from jsonb_each(?1))
 -- verb: delete_fires
 delete from fires where schedule_id in (select value from jsonb_each(?1))
 
+-- The runs of each come newest first. A bound on rows cannot be a column, hence the three cases.
 -- verb: due_schedules
-select json_group_array(json_array(${schedule}, json((
-    select json_group_array(json_array(r.task_id, r.waits_for is not null)) from (
-        select task_id, waits_for from runs indexed by runs_of where schedule_id = s.id order by place
-    ) r
-)))) from (
+select json_group_array(json_array(${schedule}, json(case s.runs_seen
+    when 0 then '[]'
+    when 1001 then (
+        select json_group_array(json_array(r.task_id, r.waits_for is not null)) from (
+            select task_id, waits_for from runs indexed by runs_of where schedule_id = s.id order by place desc limit 1001
+        ) r
+    )
+    else (
+        select json_group_array(json_array(r.task_id, r.waits_for is not null)) from (
+            select task_id, waits_for from runs indexed by runs_of where schedule_id = s.id order by place desc
+        ) r
+    )
+end))) from (
     select * from schedules indexed by firing
     where phase = 'active' and next_fire_at <= ?1 order by next_fire_at, id limit ?2
 ) s
@@ -164,10 +175,11 @@ from jsonb_each(?1) e cross join tasks on tasks.id = e.value and +state = 'waiti
 -- verb: set_off
 update tasks set state = e.value ->> 2, revision = revision + 1 from jsonb_each(?1) e where tasks.id = e.value ->> 0
 
--- The schedules that the end of a run changes (id, whether one has failed), with how many runs of each are left.
+-- The schedules that the end of a run changes (id, whether one has failed), with how many runs of each are left; it
+-- matters only whether there are any, so a crowd is not counted to its end.
 -- verb: schedules_to_settle
 select json_group_array(json_array(
-    ${schedule}, (select count(*) from runs indexed by runs_of where schedule_id = s.id)
+    ${schedule}, (select count(*) from (select 1 from runs indexed by runs_of where schedule_id = s.id limit 100))
 ))
 from jsonb_each(?1) e cross join schedules s on s.id = e.value ->> 0
 where e.value ->> 1 or s.streak <> 0 or s.rearms = 1

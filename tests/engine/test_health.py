@@ -20,7 +20,7 @@ def test_ready_tasks_without_a_living_worker_are_no_health(tmp_path) -> None:
         assert health.detail["workers"] == "1 task(s) are ready and no worker lives"
         await engine.stop()
         async with engine:
-            await handle.aresult(10)
+            await (await engine.ahandle(handle.id)).aresult(10)
             assert (await engine.service.health()).failing == ()
 
     asyncio.run(play())

@@ -2,7 +2,7 @@
 
 `CHAOS_BREAK` names what is broken, comma separated:
 
-    unfenced  a completion counts whoever holds the task now
+    unfenced  a completion counts whoever holds the task now, and a handler is never told to stop
     early     a submit is answered before its commit
     deaf      while the file `deaf.PID` stands beside the witness, this worker's heartbeat does not reach the store
 
@@ -20,6 +20,7 @@ from typing import Any
 
 from angelica.domain.lifecycle import Completion
 from angelica.errors import StorageUnavailable
+from angelica.runtime.assignment import Assignment
 from angelica.storage.protocol import Enqueued, Submitted
 from angelica.storage.sqlite import adapter
 from bench.chaos.app import engine
@@ -40,7 +41,11 @@ def _unfenced() -> None:
             current.append(replace(end, attempt=attempt))
         return write_ends(tx, current, now=now)
 
+    def never_told(*_: object) -> bool:
+        return False
+
     adapter.write_ends = write_unfenced  # type: ignore[assignment]
+    Assignment.stop = never_told  # type: ignore[method-assign]
 
 
 def _early() -> None:

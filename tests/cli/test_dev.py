@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.cli.conftest import APP, serving
+from tests.cli.conftest import APP, Server, command, environment, serving
 
 
 def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
@@ -99,3 +100,20 @@ def test_a_taken_port_is_told_in_one_line(run, tmp_path: Path) -> None:
         f"error: port: {port} on 127.0.0.1 is taken by another process",
         f"hint: choose another: --port {port + 1}, or --port 0 for any",
     ]
+
+
+@pytest.mark.slow
+def test_dev_says_that_it_waits_for_a_module_that_is_not_there(tmp_path: Path) -> None:
+    err = tmp_path / "err"
+    with err.open("wb") as stderr, (tmp_path / "out").open("wb") as stdout:
+        words = command("dev", "later:engine", "--port", "0")
+        process = subprocess.Popen(words, cwd=tmp_path, env=environment(), stdout=stdout, stderr=stderr)
+    server = Server(process, tmp_path / "out", err, tmp_path)
+    try:
+        server.until(lambda: "it is tried again" in server.err)
+        assert "error: there is no module 'later'" in server.err
+        (tmp_path / "later.py").write_text(APP)
+        server.until(lambda: "API" in server.out, 30)
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0

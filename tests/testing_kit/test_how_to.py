@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.testing_kit.loading import LOAD
+
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "how-to" / "testing.md"
 FILE = re.compile(r"^```python title=\"([^\"]+)\"\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -23,7 +25,7 @@ def test_the_tests_on_the_page_pass(store, tmp_path):
         (tmp_path / name).write_text(code, "utf-8")
     (tmp_path / "pytest.ini").write_text(SETTINGS.findall(text)[0] + "pythonpath = .\n", "utf-8")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANGELICA_", "PYTEST_"))}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "angelica.testing.plugin", f"--angelica-store={store}"]
+    command = [sys.executable, "-m", "pytest", "-q", *LOAD, f"--angelica-store={store}"]
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.testing_kit.loading import LOAD
+
 ROOT = Path(__file__).parent.parent.parent
 
 APP = """
@@ -73,7 +75,7 @@ def suite(request, tmp_path):
         (tmp_path / "test_shop.py").write_text(textwrap.dedent(tests), "utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         environment.pop("PYTEST_ADDOPTS", None)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "angelica.testing.plugin", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-q", *LOAD, "-p", "no:cacheprovider"]
         done = subprocess.run(
             [*command, f"--angelica-store={request.param}", *arguments],
             cwd=tmp_path,

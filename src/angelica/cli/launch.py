@@ -114,8 +114,10 @@ class Launch:
         if notice.text in (text for name, text in self._said.items() if name != notice.child):
             return
         sys.stderr.write(notice.failure.detail)
-        hint = notice.failure.hint or "it is tried again, less and less often; correct the code and save it"
-        failure.print_failure(notice.failure.error, hint, options)
+        again = "it is tried again, less and less often; correct the code and save it"
+        failure.print_failure(notice.failure.error, notice.failure.hint or again, options)
+        if notice.failure.hint and self._plan.dev and not options.quiet:  # or it would seem to hang
+            click.echo(f"{failure.paint('angelica:', 33, options)} {again}", err=True)
 
     async def _settle(self, dead: DeadWorker) -> None:
         """Hand back what a dead worker held, at once."""

@@ -244,6 +244,10 @@ class Service:
         try:
             status = await self._storage.status()
             detail["store"] = {"kind": status.kind, "schema_version": status.schema_version}
+            deserted = await self._deserted()
+            if deserted is not None:
+                failing.append("workers")
+                detail["workers"] = deserted
         except StorageError as error:
             failing.append("store")
             detail["store"] = {"problem": error.code}
@@ -253,6 +257,18 @@ class Service:
                 failing.append(name)
             detail[name] = "ok" if problem is None else problem
         return Health(tuple(failing), detail)
+
+    async def _deserted(self) -> str | None:
+        """Say so if tasks are ready and no worker lives to claim them: a queue that nobody serves looks healthy."""
+        counts = await self._storage.counts()
+        ready = sum(n for (_, state), n in counts.items() if state is State.QUEUED)
+        if not ready:
+            return None
+        now = self._clock.now()
+        workers = await self._storage.list_workers()
+        if any(row.info.boot == now.boot and row.lease_until > now.tick for row in workers):
+            return None
+        return f"{ready} task(s) are ready and no worker lives"
 
     async def _find(self, task_id: str) -> tuple[Task, Storage]:
         """Return a task and where it stands; memory first, since that look costs nothing."""

@@ -196,6 +196,7 @@ class SqliteStorage(SqliteSchedules):
         """Finish what was accepted and let the file go."""
         opened, self._open = self._open, None
         if opened is not None:
+            await asyncio.sleep(0)  # submits of this turn of the loop are handed to the writer at its end
             await asyncio.to_thread(opened.close)
 
     async def time(self) -> Now:

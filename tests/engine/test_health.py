@@ -1,0 +1,26 @@
+"""What `health` says of queues that nobody serves."""
+
+import asyncio
+
+from angelica.engine import Engine
+
+
+def test_ready_tasks_without_a_living_worker_are_no_health(tmp_path) -> None:
+    engine = Engine(str(tmp_path / "a.db"))
+
+    @engine.task(name="f")
+    async def f() -> None: ...
+
+    async def play() -> None:
+        await engine.start(worker=False)
+        assert (await engine.service.health()).failing == ()
+        handle = await f.aenqueue()
+        health = await engine.service.health()
+        assert health.failing == ("workers",)
+        assert health.detail["workers"] == "1 task(s) are ready and no worker lives"
+        await engine.stop()
+        async with engine:
+            await (await engine.ahandle(handle.id)).aresult(10)
+            assert (await engine.service.health()).failing == ()
+
+    asyncio.run(play())

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import delayed, http, huey_peer, idle, latency, memory, sqlite
+from bench import delayed, http, huey_peer, idle, latency, memory, schedules, sqlite
 from bench.figures import Report
 
 ROOT = Path(__file__).parent.parent
@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("groups", nargs="*", help="memory sqlite latency http idle delayed huey (default: all)")
+    parser.add_argument(
+        "groups", nargs="*", help="memory sqlite latency http idle delayed huey schedules (default: all)"
+    )
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks in throughput figures (default 100,000)")
     parser.add_argument("--directory", type=Path, help="where the stores are made (default: a temporary directory)")
     options = parser.parse_args()
@@ -36,6 +38,7 @@ def main() -> None:
         "idle": lambda: idle.measure(report, directory),
         "delayed": lambda: asyncio.run(delayed.measure(report, directory)),
         "huey": lambda: huey_peer.measure(report, directory),
+        "schedules": lambda: asyncio.run(schedules.measure(report, directory, options.tasks * 10)),
     }
     unknown = set(options.groups) - set(groups)
     if unknown:

@@ -21,7 +21,8 @@ log: Final = logging.getLogger("angelica.schedules")
 BATCH: Final = 500
 TURN: Final = 50
 """Firings that are decided before others on the event loop have their turn: some milliseconds."""
-
+PART: Final = 1_000
+"""Runs of one transaction, about: after a long absence each schedule of a batch may have many."""
 LOST_PAUSE: Final = 0.02
 """Seconds after a pass in which other nodes were faster with all that was due."""
 
@@ -60,22 +61,29 @@ class Scheduler:
         now = self._means.clock.now()
         due = await self._storage.due_schedules(now=now, limit=self._batch)
         self.lag = max((now.wall - (each.schedule.next_fire_at or now.wall) for each in due), default=0)
-        return len(due), len(await fire_due(self._storage, due, now=now, means=self._means))
+        return len(due), await fire_due(self._storage, due, now=now, means=self._means)
 
 
-async def fire_due(storage: Storage, due: Sequence[Due], *, now: Now, means: Means) -> tuple[Firing, ...]:
-    """Decide and write the firings of due schedules; return those that the store accepted."""
-    if not due:
-        return ()
-    firings = []
+async def fire_due(storage: Storage, due: Sequence[Due], *, now: Now, means: Means) -> int:
+    """Decide and write the firings of due schedules; return how many of them the store accepted."""
+    written, runs = 0, 0
+    part: list[Firing] = []
     for place, each in enumerate(due):
         if place % TURN == TURN - 1:
             await asyncio.sleep(0)  # the loop is the handlers' too: a burst must not hold it for long
-        firings.append(_decide(each, now))
+        part.append(_decide(each, now))
+        runs += len(part[-1].fires)
+        if runs >= PART:
+            written += await _write(storage, part, now=now, means=means)
+            part, runs = [], 0
+    return written + (await _write(storage, part, now=now, means=means) if part else 0)
+
+
+async def _write(storage: Storage, firings: Sequence[Firing], *, now: Now, means: Means) -> int:
     replies = await storage.fire_many(firings, now=now)
-    written = tuple(firing for firing, accepted in zip(firings, replies, strict=True) if accepted)
+    written = [firing for firing, accepted in zip(firings, replies, strict=True) if accepted]
     announce(written, now=now, means=means)
-    return written
+    return len(written)
 
 
 def announce(firings: Sequence[Firing], *, now: Now, means: Means) -> None:

@@ -59,7 +59,9 @@ def parse(
         raise problem(f"{dialect!r} is no dialect", "bad_dialect", hint="standard or quartz", pointer="/dialect")
     if day_match not in DAY_MATCHES:
         raise problem(f"{day_match!r} is no rule", "bad_day_match", hint="auto, any or all", pointer="/day_match")
-    return _parse(text, None if timezone is None else find_zone(timezone), dialect, day_match, least)
+    # Only an interval has a least one; elsewhere a text that was read and is evaluated later is the same to the cache.
+    bound = least if "@" in text else LEAST_PERIOD
+    return _parse(text, None if timezone is None else find_zone(timezone), dialect, day_match, bound)
 
 
 @lru_cache(maxsize=4096)

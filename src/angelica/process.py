@@ -14,7 +14,7 @@ SWITCH_INTERVAL: Final = 0.0005
 loop's thread at each of its statements. An embedded engine leaves the interval as the host has it."""
 
 
-GC_THRESHOLD: Final = 50_000
+GC_THRESHOLD: Final = 100_000
 """Allocations between collections: at CPython's 700, tasks in flight are looked through again and again."""
 
 
@@ -28,6 +28,7 @@ class Runs(Protocol):
 def tune() -> None:
     """Set the interpreter up for a process that is there for an engine alone."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    gc.freeze()  # what the imports made stays for good
     gc.set_threshold(GC_THRESHOLD, 20, 50)
 
 

@@ -10,12 +10,15 @@ from angelica.clock import Clock, Now
 from angelica.current import CURRENT
 from angelica.domain.events import Event, TasksSubmitted
 from angelica.domain.task import NewTask, Task
+from angelica.domain.value import maker
 from angelica.errors import ShuttingDown
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.hooks import Hooks
 from angelica.runtime.options import NO_OPTIONS, Options
 from angelica.runtime.submit import TaskMaker
 from angelica.storage.protocol import Storage
+
+_submitted: Final = maker(TasksSubmitted)
 
 CROWD: Final = 500
 """Unfinished tasks in memory from which on submits give the event loop a turn, one in sixteen."""
@@ -93,7 +96,7 @@ class Express:
             if not self._count & 15 and lane.unfinished > CROWD:
                 # Memory never waits: without this a busy caller would fill it before the loop runs any of it.
                 await asyncio.sleep(0)
-        self._emit(TasksSubmitted((spec,)))
+        self._emit(_submitted((spec,)))
         return spec
 
     async def many(self, function: Function[..., Any], calls: Sequence[Call]) -> list[NewTask]:

@@ -59,6 +59,8 @@ class Hooks:
     def __init__(self) -> None:
         self._hooks: dict[str, list[_Registered]] = {name: [] for name in HOOKS}
         self.middleware: list[Middleware] = []
+        self.concern_submits = False
+        """Whether any hook looks at submits; each submit asks."""
 
     def on(self, name: str, *, queue: str | None = None, function: str | None = None) -> Callable[[Hook], Hook]:
         """Return a decorator that registers a hook: for all tasks, those of a queue, or those of a function."""
@@ -67,15 +69,10 @@ class Hooks:
 
         def register(hook: Hook) -> Hook:
             self._hooks[name].append(_Registered(hook, queue, function))
+            self.concern_submits = self.concern_submits or name in ("before_submit", "after_submit")
             return hook
 
         return register
-
-    @property
-    def concern_submits(self) -> bool:
-        """Whether any hook looks at submits."""
-        hooks = self._hooks
-        return bool(hooks["before_submit"] or hooks["after_submit"])
 
     @property
     def concern_ends(self) -> bool:

@@ -112,6 +112,9 @@ class Journal:
         Call it for every attempt, also where `running.log` is None: from now on the attempt takes no line, and what
         threads that outlive it still write is counted in `late`. Closing again returns nothing.
         """
+        if running.log is None:  # nearly every attempt: no line, no lock
+            running.log = self._ended
+            return []
         with self._lock:
             log, running.log = running.log, self._ended
             if not isinstance(log, AttemptLog) or log is self._ended:

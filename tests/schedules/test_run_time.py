@@ -19,7 +19,9 @@ from tests.cli.conftest import Server, command, environment
 
 HELLO = {"name": "angelica.hello", "kwargs": {"who": "world"}, "overlap": "allow"}
 LATE = 1.0
+GRACE = 0.4
 QUIET = 2.5
+DOWN = 3.0
 
 
 class Client:
@@ -139,7 +141,7 @@ def test_edits_take_effect_without_a_restart(tmp_path: Path) -> None:
 def test_everything_survives_kill_nine_of_all_processes(tmp_path: Path) -> None:
     with dev(tmp_path) as client:
         for catch_up in ("skip", "latest", "all"):
-            client.create(catch_up, every="1s", catch_up=catch_up, grace="0.4s")
+            client.create(catch_up, every="1s", catch_up=catch_up, grace=GRACE)
         client.create("changed", cron="0 0 1 1 *")
         client.ask("PATCH", "/schedules/changed", {"cron": "* * * * * *", "version": 1})
         client.create("paused", every="1s")
@@ -151,7 +153,7 @@ def test_everything_survives_kill_nine_of_all_processes(tmp_path: Path) -> None:
         client.until_runs("changed", 1)
         paused = client.runs("paused")
     killed = time.time()
-    time.sleep(2.5)
+    time.sleep(DOWN)
 
     with dev(tmp_path) as client:
         assert client.ask("GET", "/schedules/changed")["version"] == 2
@@ -162,15 +164,18 @@ def test_everything_survives_kill_nine_of_all_processes(tmp_path: Path) -> None:
         assert lateness(client, later) >= 0
         client.until_runs("changed", 3)
         for name in ("skip", "latest", "all"):
-            client.server.until(lambda name=name: max(times(client.runs(name))) > killed + 4)
+            client.server.until(lambda name=name: max(times(client.runs(name))) > killed + DOWN + 1.5)
         assert client.runs("paused") == paused
 
-        missed = accounted(client.fires("skip"), 1.0)
-        assert [span["reason"] for span in missed] == ["missed"]
-        assert missed[0]["count"] >= 2
-        latest = accounted(client.fires("latest"), 1.0)
-        assert sum(span["count"] for span in latest) in (missed[0]["count"], missed[0]["count"] - 1)
-        assert accounted(client.fires("all"), 1.0) == []
+        told = {name: accounted(client.fires(name), 1.0) for name in ("skip", "latest", "all")}
+        assert {span["reason"] for span in told["skip"]} == {"missed"}
+        assert sum(span["count"] for span in told["skip"]) >= 2
+        assert told["all"] == []
+        # `latest` runs one of the missed, or none where a fire was on time again when the first pass came.
+        away = {name: [at for at in times(client.runs(name)) if killed < at < killed + DOWN - GRACE] for name in told}
+        assert away["skip"] == []
+        assert len(away["latest"]) <= 1
+        assert len(away["all"]) >= 2
         ids = [run["task_id"] for name in ("skip", "latest", "all", "changed") for run in client.runs(name)]
         assert len(set(ids)) == len(ids)
         for task_id in ids:

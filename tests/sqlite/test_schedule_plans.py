@@ -181,8 +181,9 @@ def test_the_work_does_not_grow_with_the_number_of_schedules(
         ScheduleFilter(phases=frozenset({Phase.COMPLETED})),
         ScheduleFilter(functions=("f7",)),
         ScheduleFilter(prefix="s0000"),
+        ScheduleFilter(phases=frozenset({Phase.ACTIVE}), owner="code", source="app"),
     ],
-    ids=["all", "rare phase", "function", "prefix"],
+    ids=["all", "rare phase", "function", "prefix", "source"],
 )
 def test_a_page_is_found_without_sorting_or_searching(full: apsw.Connection, where: ScheduleFilter) -> None:
     asked: list[tuple[str, Any]] = []

@@ -12,6 +12,8 @@ from angelica.domain.task import NO_EXTRAS, Extras, NewTask, Policy
 GRACE: Final = 10 * SECOND
 MAX_CATCHUP: Final = 100
 MAX_QUEUED: Final = 1_000
+SOURCE: Final = "$source"
+"""The member of `Schedule.declared` that names the code which declares it; stores find schedules by it."""
 
 
 class Phase(StrEnum):

@@ -114,17 +114,13 @@ async def _compare(
 ) -> list[Row]:
     rows = [_difference(each, await _standing(call, each.id), redeclare=redeclare) for each in declarations]
     names = {each.id for each in declarations}
-    after: str | None = None
-    while sources:
-        page = await call.host.schedules.list(ScheduleFilter(owner="code"), limit=PAGE, after=after)
-        rows += [
-            _row(each.id, "orphaned")
-            for each in page.items
-            if each.id not in names and declared_by(each)[0] in sources and each.phase is Phase.ACTIVE
-        ]
-        after = page.next
-        if after is None:
-            break
+    for source in sources:
+        where = ScheduleFilter(phases=frozenset({Phase.ACTIVE}), owner="code", source=source)
+        after: str | None = ""
+        while after is not None:
+            page = await call.host.schedules.list(where, limit=PAGE, after=after)
+            rows += [_row(each.id, "orphaned") for each in page.items if each.id not in names]
+            after = page.next
     return rows
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from angelica import strict_json
 from angelica.domain.cron.evaluate import first_fire
-from angelica.domain.schedule import Phase, RunSpec, Schedule, TriggerSpec
+from angelica.domain.schedule import SOURCE, Phase, RunSpec, Schedule, TriggerSpec
 from angelica.domain.trigger import anchor_of, evaluator, first_fire_at
 from angelica.errors import InvalidValue
 from angelica.runtime.schedule_drafts import TRIGGERS, ScheduleDraft
@@ -21,7 +21,6 @@ from angelica.runtime.schedule_fields import merged, moment_text
 OF_TRIGGER: Final = (*TRIGGERS, "mode", "dialect", "day_match")
 """Fields that go together: who gives a trigger gives all of it."""
 
-_SOURCE: Final = "$source"
 _REVISION: Final = "$revision"
 
 
@@ -32,7 +31,7 @@ def plain(form: Mapping[str, Any]) -> dict[str, Any]:
 
 def declared_text(form: Mapping[str, Any], source: str, revision: int) -> str:
     """Return the text of what code declares: the form, where it comes from, and how new that code is."""
-    return strict_json.dumps({**form, _SOURCE: source, _REVISION: revision})
+    return strict_json.dumps({**form, SOURCE: source, _REVISION: revision})
 
 
 def declared_form(schedule: Schedule) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def declared_form(schedule: Schedule) -> dict[str, Any]:
 def declared_by(schedule: Schedule) -> tuple[str, int]:
     """Return which code declared it (source) and how new that code was (revision, microseconds)."""
     form = strict_json.loads(schedule.declared) if schedule.declared else {}
-    return form.get(_SOURCE, ""), form.get(_REVISION, 0)
+    return form.get(SOURCE, ""), form.get(_REVISION, 0)
 
 
 def override_form(schedule: Schedule) -> dict[str, Any]:

@@ -184,18 +184,17 @@ class Ownership:
 
     async def _orphan(self, sources: frozenset[str], names: set[str], revision: int, tally: _Tally) -> None:
         """Pause the schedules that this code has declared once and declares no more."""
-        after: str | None = None
-        while True:
-            page = await self._storage.list_schedules(ScheduleFilter(owner="code"), limit=PAGE, after=after)
-            for schedule in page.items:
-                by, at = declared_by(schedule)
-                if schedule.phase is Phase.ACTIVE and by in sources and at <= revision and schedule.id not in names:
-                    await self._desk.change(schedule.id, _orphaned, version=None, what="orphaned")
-                    log.warning("schedule %s: gone from the code, and so it is paused; not deleted", schedule.id)
-                    tally.add("orphaned", schedule.id)
-            if page.next is None:
-                return
-            after = page.next
+        for source in sorted(sources):
+            where = ScheduleFilter(phases=frozenset({Phase.ACTIVE}), owner="code", source=source)
+            after: str | None = ""
+            while after is not None:
+                page = await self._storage.list_schedules(where, limit=PAGE, after=after)
+                after = page.next
+                for schedule in page.items:
+                    if schedule.id not in names and declared_by(schedule)[1] <= revision:
+                        await self._desk.change(schedule.id, _orphaned, version=None, what="orphaned")
+                        log.warning("schedule %s: gone from the code, and so it is paused; not deleted", schedule.id)
+                        tally.add("orphaned", schedule.id)
 
 
 async def _orphaned(schedule: Schedule, now: Now) -> Schedule:

@@ -19,6 +19,7 @@ from angelica.storage.schedule_rules import (
     OVERLAP,
     WRITTEN,
     applies,
+    declared_source,
     fired,
     fires_to_run,
     history,
@@ -167,5 +168,6 @@ def _matches(schedule: Schedule, where: ScheduleFilter) -> bool:
         (where.phases is None or schedule.phase in where.phases)
         and (not where.functions or named(schedule.run.function, where.functions))
         and (where.owner is None or schedule.owner == where.owner)
+        and (where.source is None or declared_source(schedule) == where.source)
         and schedule.id.startswith(where.prefix)
     )

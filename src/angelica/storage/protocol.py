@@ -332,12 +332,16 @@ class SchedulePut:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleFilter:
-    """Which schedules: every given part must match; `functions` take `*` at the end."""
+    """Which schedules: every given part must match; `functions` take `*` at the end.
+
+    `source` is the code that declares them (`domain.schedule.SOURCE`); it is found without looking at others.
+    """
 
     phases: frozenset[Phase] | None = None
     functions: tuple[str, ...] = ()
     owner: str | None = None
     prefix: str = ""
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

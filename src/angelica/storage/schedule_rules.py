@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Final
 
 from angelica.clock import DAY
-from angelica.domain.schedule import MAX_QUEUED, Fire, FireRecord, Firing, Overlap, Phase, Rules, Schedule
+from angelica.domain.schedule import MAX_QUEUED, SOURCE, Fire, FireRecord, Firing, Overlap, Phase, Rules, Schedule
 from angelica.domain.trigger import is_delay
 from angelica.storage.protocol import PutStatus, SchedulePut
+from angelica.storage.rows import from_json
 
 KEEP_FIRES: Final = 8 * DAY
 SEEN: Final = MAX_QUEUED + 1
@@ -152,6 +153,14 @@ def go_on(unfinished: Mapping[str, str | None], ended: set[str]) -> tuple[str | 
     if busy is not None:
         return None, dict.fromkeys(waiters, busy)
     return waiters[0], dict.fromkeys(waiters[1:], waiters[0])
+
+
+def declared_source(schedule: Schedule) -> str | None:
+    """Return which code declares a schedule, None if none does."""
+    if schedule.declared is None:
+        return None
+    source: str | None = from_json(schedule.declared).get(SOURCE)
+    return source
 
 
 def named(name: str, patterns: Sequence[str]) -> bool:

@@ -195,6 +195,20 @@ def test_schedules_are_listed_by_what_they_are(world: World, table: Timetable) -
     assert found(world, owner="code", prefix="a", functions=("*",)) == ["a.2"]
 
 
+def test_schedules_are_listed_by_the_code_that_declares_them(world: World, table: Timetable) -> None:
+    table.put(
+        schedule("a", owner="code", declared='{"cron":"@daily","$source":"app","$revision":3}'),
+        schedule("b", owner="code", declared='{"cron":"@daily","$source":"other"}', phase=Phase.ORPHANED),
+        schedule("c", owner="code", declared='{"$source":"app"}', phase=Phase.PAUSED),
+        schedule("d", owner="code", declared='{"cron":"@daily"}'),
+        schedule("e"),
+    )
+    assert found(world, source="app") == ["a", "c"]
+    assert found(world, source="app", phases=frozenset({Phase.ACTIVE}), owner="code") == ["a"]
+    assert found(world, source="other", functions=("f",)) == ["b"]
+    assert found(world, source="") == []
+
+
 def test_a_page_says_where_the_next_begins(world: World, table: Timetable) -> None:
     table.put(*[schedule(f"s{n}") for n in (3, 1, 2)])
     first = world.run(world.storage.list_schedules(ScheduleFilter(), limit=2))

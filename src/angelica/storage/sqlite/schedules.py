@@ -125,6 +125,9 @@ def _filter(where: ScheduleFilter) -> tuple[list[str], list[Value]]:
     if where.owner is not None:
         terms.append("owner = ?")
         values.append(where.owner)
+    if where.source is not None:
+        terms.append("""declared is not null and declared ->> '$."$source"' = ?""")  # as the index has it
+        values.append(where.source)
     if where.prefix:
         terms.append("id >= ? and id < ?")
         values += (where.prefix, where.prefix + _LAST)
@@ -133,6 +136,8 @@ def _filter(where: ScheduleFilter) -> tuple[list[str], list[Value]]:
 
 def _index(where: ScheduleFilter) -> str:
     """Choose the way to the rows: by the rarest part."""
+    if where.source is not None:
+        return "indexed by declared_by"
     if len(where.functions) == 1 and not where.functions[0].endswith("*"):
         return "indexed by scheduled_functions"
     if where.phases is not None and Phase.ACTIVE not in where.phases:

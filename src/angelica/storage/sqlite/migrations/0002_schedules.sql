@@ -31,6 +31,7 @@ create table schedules (
 create index firing on schedules (next_fire_at, id) where phase = 'active' and next_fire_at is not null;
 create index resting on schedules (phase, id) where phase <> 'active';
 create index scheduled_functions on schedules (function, id);
+create index declared_by on schedules (declared ->> '$."$source"', id) where declared is not null;
 create index ending on schedules (delete_at, id) where delete_at is not null;
 
 -- What operators deleted, so that code does not declare it again.

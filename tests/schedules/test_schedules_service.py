@@ -446,6 +446,21 @@ def test_resume_may_catch_up(office) -> None:
     office(story)
 
 
+def test_an_edit_while_paused_records_the_fires_that_it_moves_past(office) -> None:
+    async def story(o):
+        await o.create(overlap="allow")
+        await o.schedules.pause("s")
+        o.advance(5 * MINUTE + 30)
+        edited = await o.schedules.patch("s", {"every": 2 * MINUTE}, version=None)
+        assert edited.phase is Phase.PAUSED
+        assert edited.next_fire_at > moment(330)
+        (span,) = await o.schedules.fires("s")
+        assert (span.reason, span.fire_time, span.last, span.count) == (SkipReason.PAUSED, moment(60), moment(300), 5)
+        assert await o.tasks() == ()
+
+    office(story)
+
+
 def test_pause_and_resume_twice_are_as_once(office) -> None:
     async def story(o):
         await o.create()

@@ -52,6 +52,9 @@ class ScheduleDesk:
             made = await change(standing, now)
             if made is standing:
                 return standing
+            if _would_lose_fires(standing, made, now):
+                await self._pass(standing, Phase.PAUSED)
+                continue
             made = replace(made, updated_at=now.wall)
             put = SchedulePut(made, expect=standing.version, seen=standing)
             status = (await self._storage.put_schedules([put], now=now))[0]
@@ -62,10 +65,14 @@ class ScheduleDesk:
 
     async def fired(self, schedule: Schedule) -> Schedule:
         """Return the schedule once nothing of it is due, after firing what was."""
+        return await self._pass(schedule, Phase.ACTIVE)
+
+    async def _pass(self, schedule: Schedule, phase: Phase) -> Schedule:
+        """Decide what is due of a schedule in this phase; one that is paused gets its reasons recorded, and no run."""
         for _ in range(PASSES):
             now = self._means.clock.now()
             due = schedule.next_fire_at
-            if schedule.phase is not Phase.ACTIVE or due is None or due > now.wall:
+            if schedule.phase is not phase or due is None or due > now.wall:
                 break
             unfinished = await self._storage.unfinished_runs(schedule.id)
             await fire_due(self._storage, [Due(schedule, unfinished)], now=now, means=self._means)
@@ -100,3 +107,9 @@ class ScheduleDesk:
         if found is None:
             return replace(made, phase=Phase.COMPLETED)
         return replace(made, next_fire_at=found)
+
+
+def _would_lose_fires(standing: Schedule, made: Schedule, now: Now) -> bool:
+    """Whether an edit moves the next fire of a paused schedule past fires that nobody has recorded yet."""
+    due = standing.next_fire_at
+    return standing.phase is Phase.PAUSED and due is not None and due <= now.wall and made.next_fire_at != due

@@ -16,9 +16,11 @@ from angelica.runtime.means import Means
 from angelica.runtime.promoter import Promoter
 from angelica.runtime.pulse import LeaseTimes
 from angelica.runtime.registry import FunctionRegistry
+from angelica.runtime.retime import Retimer
 from angelica.runtime.scheduler import Scheduler
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.worker import Worker, WorkerSettings
+from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Storage, WorkerInfo
@@ -92,7 +94,9 @@ class Node:
             ]
         if self._durable and settings.scheduler:
             scheduler = Scheduler(self._storage, means=means, poll=poll)
+            retimer = Retimer(self._storage, means=means, edition=zone_data())
             duties.append(Duty("scheduler", scheduler.step, chance=chance))
+            duties.append(Duty("retimer", retimer.step, chance=chance))
         return duties
 
     async def start(self) -> None:

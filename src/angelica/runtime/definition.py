@@ -17,6 +17,7 @@ from angelica.domain.trigger import anchor_of, evaluator, first_fire_at
 from angelica.errors import InvalidValue
 from angelica.runtime.schedule_drafts import TRIGGERS, ScheduleDraft
 from angelica.runtime.schedule_fields import merged, moment_text
+from angelica.runtime.zonedata import zone_data
 
 OF_TRIGGER: Final = (*TRIGGERS, "mode", "dialect", "day_match")
 """Fields that go together: who gives a trigger gives all of it."""
@@ -148,7 +149,8 @@ def armed(schedule: Schedule, wall: int) -> Schedule:
     found = first_fire_at(schedule, now=wall)
     if found is None:
         _refuse(schedule, wall)
-    return replace(schedule, next_fire_at=found)
+    by_zone = schedule.trigger.cron is not None or schedule.trigger.repeat is not None
+    return replace(schedule, next_fire_at=found, tz_version=zone_data() if by_zone else "")
 
 
 def redefined(schedule: Schedule, draft: ScheduleDraft, run: RunSpec, *, wall: int, running: bool) -> Schedule:

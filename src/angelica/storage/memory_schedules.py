@@ -169,5 +169,6 @@ def _matches(schedule: Schedule, where: ScheduleFilter) -> bool:
         and (not where.functions or named(schedule.run.function, where.functions))
         and (where.owner is None or schedule.owner == where.owner)
         and (where.source is None or declared_source(schedule) == where.source)
+        and (where.timed_by_other is None or schedule.tz_version not in ("", where.timed_by_other))
         and schedule.id.startswith(where.prefix)
     )

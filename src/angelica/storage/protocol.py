@@ -335,6 +335,7 @@ class ScheduleFilter:
     """Which schedules: every given part must match; `functions` take `*` at the end.
 
     `source` is the code that declares them (`domain.schedule.SOURCE`); it is found without looking at others.
+    `timed_by_other` are those whose next fire was computed by another edition of the zone data than this.
     """
 
     phases: frozenset[Phase] | None = None
@@ -342,6 +343,7 @@ class ScheduleFilter:
     owner: str | None = None
     prefix: str = ""
     source: str | None = None
+    timed_by_other: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

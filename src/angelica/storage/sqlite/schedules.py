@@ -128,6 +128,9 @@ def _filter(where: ScheduleFilter) -> tuple[list[str], list[Value]]:
     if where.source is not None:
         terms.append("""declared is not null and declared ->> '$."$source"' = ?""")  # as the index has it
         values.append(where.source)
+    if where.timed_by_other is not None:
+        terms.append("tz_version <> '' and tz_version <> ?")
+        values.append(where.timed_by_other)
     if where.prefix:
         terms.append("id >= ? and id < ?")
         values += (where.prefix, where.prefix + _LAST)
@@ -138,6 +141,8 @@ def _index(where: ScheduleFilter) -> str:
     """Choose the way to the rows: by the rarest part."""
     if where.source is not None:
         return "indexed by declared_by"
+    if where.timed_by_other is not None:
+        return "indexed by timed_by"
     if len(where.functions) == 1 and not where.functions[0].endswith("*"):
         return "indexed by scheduled_functions"
     if where.phases is not None and Phase.ACTIVE not in where.phases:

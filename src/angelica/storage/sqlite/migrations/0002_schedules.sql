@@ -32,6 +32,8 @@ create index firing on schedules (next_fire_at, id) where phase = 'active' and n
 create index resting on schedules (phase, id) where phase <> 'active';
 create index scheduled_functions on schedules (function, id);
 create index declared_by on schedules (declared ->> '$."$source"', id) where declared is not null;
+-- By id, since pages go by id; the edition beside it, so that only rows that need it are fetched.
+create index timed_by on schedules (id, tz_version) where tz_version <> '';
 create index ending on schedules (delete_at, id) where delete_at is not null;
 
 -- What operators deleted, so that code does not declare it again.

@@ -10,6 +10,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from angelica.contrib.engine import EngineLike
+from angelica.domain.status import STATUS
 from angelica.http.answers import Answer, json_answer, send_answer
 from angelica.http.call import Call
 from angelica.http.disconnect import unless_gone
@@ -17,7 +18,7 @@ from angelica.http.endpoint import problem_answer, trace
 from angelica.http.prefer import Prefer, read_prefer
 from angelica.http.problems import HttpProblem, retry_after
 from angelica.http.submit import REPLAYED, idempotency, only, stamp
-from angelica.http.views import STATUS, raw
+from angelica.http.views import raw
 from angelica.runtime.drafts import read_draft
 
 HEADERS: Final = ("content-type", "user-agent", "accept-language", "x-request-id")

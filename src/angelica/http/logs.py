@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from angelica.domain.status import STATUS
 from angelica.errors import NotFound
 from angelica.http import sse
 from angelica.http.answers import JSON, Answer, encode, json_answer
@@ -15,7 +16,7 @@ from angelica.http.call import NDJSON, Call
 from angelica.http.prefer import choose
 from angelica.http.problems import HttpProblem, field_problem
 from angelica.http.query import Parameter, whole, words
-from angelica.http.views import STATUS, moment
+from angelica.http.views import moment
 from angelica.storage.protocol import LogLine
 
 TEXT: Final = b"text/plain"

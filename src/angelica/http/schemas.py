@@ -123,6 +123,7 @@ STATUS: Final = thing(
     tasks={"type": "object", "additionalProperties": INTEGER},
     queues={"type": "array", "items": {"type": "object"}},
     workers={"type": "object"},
+    scheduler={"type": "object"},
 )
 
 ATTEMPT: Final = thing(

@@ -6,13 +6,14 @@ from collections import Counter
 from typing import Any
 
 from angelica.clock import SECOND
+from angelica.domain.status import STATUS
 from angelica.domain.task import State
 from angelica.errors import NotFound
 from angelica.http.answers import Answer, json_answer
 from angelica.http.call import Call
 from angelica.http.memory import machine_memory, process_memory
 from angelica.http.problems import KINDS
-from angelica.http.views import STATUS, moment
+from angelica.http.views import moment
 
 TEXT = b"text/plain; charset=utf-8"
 
@@ -90,6 +91,7 @@ async def status(call: Call) -> Answer:
             "slots": sum(row.info.slots for row in workers),
             "running": sum(row.running for row in workers),
         },
+        "scheduler": {"lag": await host.schedules.lag() / SECOND},
     }
     return json_answer(body)
 

@@ -10,18 +10,10 @@ import msgspec
 
 from angelica.clock import MILLISECOND, SECOND
 from angelica.domain import reasons
+from angelica.domain.status import STATUS
 from angelica.domain.task import NOTHING, State, Task, TaskError
 from angelica.durations import format_moment
 
-STATUS: Final[Mapping[State, str]] = {
-    State.WAITING: "PENDING",
-    State.SCHEDULED: "PENDING",
-    State.QUEUED: "PENDING",
-    State.RUNNING: "RUNNING",
-    State.SUCCEEDED: "SUCCEEDED",
-    State.FAILED: "FAILED",
-    State.CANCELLED: "CANCELLED",
-}
 REDACTED: Final = "[redacted]"
 _SECRET_WORDS: Final = ("token", "authorization", "cookie", "password", "secret", "api-key", "api_key", "apikey")
 _NULL: Final = msgspec.Raw(b"null")

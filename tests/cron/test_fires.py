@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
@@ -252,16 +251,3 @@ def test_week_53_and_leap_days_by_brute_force():
         assert at == micros(datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat())
     fridays = list(fires_between(parse("0 0 * * FRI"), micros("2026-12-20T00:00Z"), micros("2027-01-10T00:00Z")))
     assert [b - a for a, b in pairwise(fridays)] == [7 * 24 * HOUR] * 2
-
-
-@pytest.mark.parametrize("text", ["*/5 * * * *", "0 9-17/2 * * MON-FRI", "30 2 * * *"])
-def test_fifty_thousand_fires_a_second(text):
-    """The goal with a wide margin: measured 250,000 to 450,000 on one slow core."""
-    trigger = parse(text, timezone="America/New_York")
-    best = 0.0
-    for _ in range(3):
-        moment, begin = micros("2026-01-01T00:00Z"), time.process_time()
-        for _ in range(2_000):
-            moment = next_after(trigger, moment)
-        best = max(best, 2_000 / max(time.process_time() - begin, 1e-9))
-    assert best > 50_000

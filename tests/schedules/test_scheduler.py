@@ -276,3 +276,15 @@ def test_what_was_missed_while_no_node_ran_runs_once(office) -> None:
         assert sum(record.count for record in await o.schedules.fires("s")) == 10
 
     office(story)
+
+
+def test_a_worker_may_leave_the_schedules_to_others(tmp_path) -> None:
+    from angelica.engine import Engine
+
+    async def names(**settings) -> set[str]:
+        engine = Engine(str(tmp_path / "a.db"), **settings)
+        async with engine:
+            return {duty.name for duty in engine._node.duties}
+
+    assert "scheduler" in asyncio.run(names())
+    assert "scheduler" not in asyncio.run(names(scheduler=False))

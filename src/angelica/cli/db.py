@@ -134,7 +134,7 @@ def prune() -> int:
                 bar(done, None)
                 if deleted < BATCH:
                     break
-        output.say(f"{done} tasks deleted", given())
+        output.say(f"{done} tasks and old fire records deleted", given())
         return OK
 
     return on_store(run)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import click
 
@@ -19,13 +21,11 @@ from angelica.runtime.childlink import ChildLink, loaded_files
 from angelica.runtime.identity import host_name
 
 
-async def work(
-    options: GlobalOptions, link: ChildLink | None, *, queues: str | None, slots: int | None, dev: bool
-) -> int:
-    """Run one worker until its lifetime ends; return the exit code."""
+async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[str, Any], *, dev: bool) -> int:
+    """Run one worker until its lifetime ends; `asked` are settings of the command line. Return the exit code."""
     settings = settings_of(options.url)
     set_up_logs(settings.log_format or ("text" if dev or link is None else "json"), options)
-    engine = engine_of(options.app or settings.app, options.url, dev=dev, queues=queues, slots=slots)
+    engine = engine_of(options.app or settings.app, options.url, dev=dev, **asked)
     lifetime = Lifetime(link)
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from angelica.clock import SECOND, Clock
+from angelica.observe.redaction import Redactor
 from angelica.runtime.duty import Duty
 from angelica.runtime.identity import host_name, lives, pid_started
 from angelica.runtime.janitor import Host, Janitor
@@ -63,7 +64,9 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._declare_schedules = declare
         start_file = _start_file(settings, worker_id) if durable else None
-        self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit)
+        self.journal = Journal(
+            clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=_redactor().text
+        )
         self.worker = Worker(
             storage,
             _info(settings, clock, registry, worker_id, version, start_file),
@@ -144,6 +147,13 @@ class Node:
 def _nudge(loop: asyncio.AbstractEventLoop, duty: Duty) -> None:
     """Run a duty soon, from whatever thread."""
     loop.call_soon_threadsafe(duty.nudge)
+
+
+def _redactor() -> Redactor:
+    """Return what takes secrets out of stored logs: what looks like one, and the environment's own by value."""
+    redactor = Redactor()
+    redactor.add(*(value for name, value in os.environ.items() if redactor.tells(name.lower())))
+    return redactor
 
 
 def make_storage(settings: Settings, clock: Clock) -> Storage:

@@ -216,7 +216,9 @@ def _complete(story: Story, until: int) -> None:
 def _promised(schedule: Schedule, start: int, until: int) -> Iterator[int]:
     if schedule.trigger.at is not None:
         return iter([schedule.trigger.at] if schedule.trigger.at <= until else [])
-    end = schedule.rules.end_at
+    rules = schedule.rules
+    end = rules.end_at
+    start = max(start, rules.start_at or start)  # a window between both may hold no instant at all
     return fires_between(evaluator(schedule), start, until + 1 if end is None else min(until + 1, end))
 
 

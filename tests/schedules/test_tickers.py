@@ -84,3 +84,9 @@ def test_what_a_bound_ends_needs_no_reason() -> None:
     assert replay(bounded, entries, SECOND_FIRE + 3_600 * SECOND).faults == []
     late = replay(replace(bounded, rules=schedule(max_runs=3).rules), entries, SECOND_FIRE + 3_600 * SECOND).faults
     assert any("completed too early" in fault for fault in late)
+
+
+def test_a_window_without_an_instant_owes_nothing() -> None:
+    rules = replace(schedule().rules, start_at=START + 70 * SECOND, end_at=START + 80 * SECOND)
+    empty = replace(schedule(), rules=rules, next_fire_at=None)
+    assert replay(empty, [], SECOND_FIRE).faults == []

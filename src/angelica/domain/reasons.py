@@ -42,7 +42,6 @@ FAILURES: Final = frozenset(
 
 # Rules that hold a queued task (the stored `held`).
 UNKNOWN_FUNCTION: Final = "unknown_function"
-HOLDS: Final = frozenset({UNKNOWN_FUNCTION})
 
 # Why an unfinished task is not running.
 SCHEDULED: Final = "scheduled"

@@ -36,7 +36,6 @@ class State(StrEnum):
 
 
 TERMINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
-UNFINISHED: Final = frozenset(State) - TERMINAL
 
 Executor = Literal["async", "thread", "process", "command"]
 EXECUTORS: Final[tuple[Executor, ...]] = ("async", "thread", "process", "command")

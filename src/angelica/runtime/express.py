@@ -11,11 +11,10 @@ from angelica.current import CURRENT
 from angelica.domain.events import Event, TasksSubmitted
 from angelica.domain.task import NewTask, Task
 from angelica.domain.value import maker
-from angelica.errors import ShuttingDown
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.hooks import Hooks
 from angelica.runtime.options import NO_OPTIONS, Options
-from angelica.runtime.submit import TaskMaker
+from angelica.runtime.submit import Parent, TaskMaker
 from angelica.storage.protocol import Storage
 
 _submitted: Final = maker(TasksSubmitted)
@@ -56,7 +55,7 @@ class Express:
         hooks: Hooks,
         make: TaskMaker,
         emit: Callable[[Event], None],
-        state: Callable[[], str],
+        check_open: Callable[[Parent | None], None],
         memory_bound: int | None,
     ) -> None:
         self._storage = storage
@@ -66,7 +65,7 @@ class Express:
         self._make = make.plain
         self._emit = emit
         self._count = 0
-        self._state = state
+        self._check_open = check_open
         self._memory_bound = memory_bound
 
     def admits(self, function: Function[..., Any], options: Options, count: int) -> bool:
@@ -79,8 +78,7 @@ class Express:
             or self._hooks.concern_submits
         ):
             return False
-        if self._state() != "RUNNING":
-            raise ShuttingDown("the engine is shutting down and takes no new tasks")
+        self._check_open(None)
         return function.durable or (self._lane is not None and self._lane.unfinished + count <= self._memory_bound)
 
     async def one(self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> NewTask:

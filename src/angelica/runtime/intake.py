@@ -79,7 +79,7 @@ class Intake:
             hooks=hooks,
             make=make,
             emit=emit,
-            state=state,
+            check_open=self._check_open,
             memory_bound=None if self._depth is not None else self._memory_bound,
         )
 
@@ -97,8 +97,7 @@ class Intake:
         self, function: Function[..., Any], calls: Sequence[Call], options: Options
     ) -> Sequence[Accepted]:
         """Submit many calls of one function in one transaction; raises why the first was refused, and stores none."""
-        headers = options.headers or {}
-        asked = [Asked(function, args, kwargs, options, headers=headers) for args, kwargs in calls]
+        asked = [_asked(function, args, kwargs, options) for args, kwargs in calls]
         replies = await self.take(asked, atomic=True, parent=current_parent())
         refusals = [each for each in replies.items if isinstance(each, Exception)]
         if refusals:

@@ -27,6 +27,7 @@ class SqliteStatements:
 
     __slots__ = ("_connection", "_verbs")
 
+    prefix = ""
     source_term = """declared ->> '$."$source"'"""
 
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str]) -> None:

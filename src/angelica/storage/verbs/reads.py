@@ -27,7 +27,7 @@ async def list_tasks(
     """Return one page in order of (`created_at`, id)."""
     if where.states is not None and not where.states:
         return TaskPage(())
-    terms, values = _filter(where)
+    terms, values = _filter(db, where)
     if after is not None:
         terms.append("(created_at, id) < (?, ?)" if newest_first else "(created_at, id) > (?, ?)")
         values += after
@@ -79,7 +79,7 @@ async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     return min(found, limit)
 
 
-def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
+def _filter(db: Statements, where: TaskFilter) -> tuple[list[str], list[Value]]:
     """Return the terms of a filter and their values; every text in the terms is ours."""
     terms: list[str] = []
     values: list[Value] = []
@@ -93,7 +93,8 @@ def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
             terms.append(some)
             values += of
     for name, value in where.labels.items():
-        terms.append("exists (select 1 from labels where task_id = tasks.id and name = ? and value = ?)")
+        labelled = f"select 1 from {db.prefix}labels where task_id = tasks.id and name = ? and value = ?"  # noqa: S608 - ours
+        terms.append(f"exists ({labelled})")
         values += (name, value)
     compared: tuple[tuple[str, Value], ...] = (
         ("created_at >= ?", where.created_after),

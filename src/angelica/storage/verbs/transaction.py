@@ -33,6 +33,8 @@ class Clash(Exception):
 class Statements(Protocol):
     """The statements of a connection, by verb. A whole batch goes in as one JSON text."""
 
+    prefix: str
+    """What stands before the name of a table."""
     source_term: str
     """SQL for the code that declares a schedule, as the index `declared_by` has it."""
 

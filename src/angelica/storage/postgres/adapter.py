@@ -84,7 +84,8 @@ class PostgresStorage(PostgresSchedules):
     async def enqueue_many(
         self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
     ) -> Enqueued:
-        if request is None and not atomic:
+        # The one statement takes plain and full rows apart, so an id that comes twice would lose its order.
+        if request is None and not atomic and len({task.id for task in tasks}) == len(tasks):
             return await self._here()[1].submit(tasks, now.wall)
         return await self._write(partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request))
 

@@ -19,11 +19,12 @@ from angelica.domain.events import EngineState
 from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
-from angelica.node import Node, make_lane, make_storage
+from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
+from angelica.runtime.duty import Duty
 from angelica.runtime.functions import AsyncFunction, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
@@ -36,12 +37,16 @@ from angelica.runtime.service import Service
 from angelica.scheduling import Scheduling
 from angelica.settings import Settings
 from angelica.storage.protocol import Storage
+from angelica.stores import make_storage
 from angelica.submitter import Submitter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
+
+KEEP_TIME_EVERY = 10.0
+"""Seconds between looks at the store's clock."""
 
 
 class Engine(Hosting, Scheduling):
@@ -79,6 +84,7 @@ class Engine(Hosting, Scheduling):
         self._opening = threading.Lock()
         self._opened_by = 0
         self._capture: object | None = None
+        self._timekeeper: Duty | None = None
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
 
@@ -149,7 +155,7 @@ class Engine(Hosting, Scheduling):
         if self._storage is not None:
             # SQLite's own rule: a connection must not be carried into a forked process.
             raise AngelicaError("the engine was opened before this process was forked; open it after the fork")
-        storage = self._given_storage or make_storage(self.settings, self.clock)
+        storage = self._given_storage or make_storage(self.settings, self.clock, chance=self._chance.random)
         await storage.open()
         await self.lane.open()
         if isinstance(self.clock, SystemClock):
@@ -192,6 +198,9 @@ class Engine(Hosting, Scheduling):
         if self._by_hand:
             return
         self._capture = self._capture or logs.install()
+        if self._timekeeper is None and isinstance(self.clock, SystemClock):
+            self._timekeeper = Duty("clock", self._keep_time, chance=self._chance.random)
+            self._timekeeper.start()
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
@@ -221,8 +230,17 @@ class Engine(Hosting, Scheduling):
         self.state = "TERMINATED"
         self._hub.emit(EngineState(self.state))
 
+    async def _keep_time(self) -> float:
+        """Agree with the store's clock again and again: ours drifts."""
+        if isinstance(self.clock, SystemClock):
+            self.clock.follow(await self.storage.time())
+        return KEEP_TIME_EVERY
+
     async def close(self) -> None:
         """Close the store; may be called twice."""
+        timekeeper, self._timekeeper = self._timekeeper, None
+        if timekeeper is not None:
+            await timekeeper.stop()
         storage, self._storage, self._service, self._schedules = self._storage, None, None, None
         self._brought = False
         if storage is not None:

@@ -16,6 +16,7 @@ from angelica.errors import AngelicaError
 from angelica.storage.protocol import (
     Beat,
     Claim,
+    Control,
     Exchanged,
     LogLine,
     Note,
@@ -31,6 +32,7 @@ FUNCTIONS = ["f", "g", "mail.send"]
 QUEUES = ["default", "q1", "q2"]
 WORKERS = ["w1", "w2"]
 KINDS = ["async", "thread"]
+CONTROLS: list[Control] = ["run", "drain", "stop"]
 ERROR = TaskError("exception", "ValueError", "bad", "stack", "print", 1)
 POLICIES = [Policy(), Policy(retries=0, max_crashes=0, retention=SECOND), Policy(retention=0)]
 OUTCOMES: list[Callable[[int], Outcome]] = [
@@ -180,6 +182,7 @@ filters = st.builds(
     retrying=mostly(None, st.booleans()),
     parent_id=mostly(None, st.just(NAMES[0])),
     retry_of=mostly(None, st.just(NAMES[1])),
+    worker=mostly(None, st.sampled_from(WORKERS)),
 )
 
 
@@ -205,6 +208,9 @@ ANSWERS: dict[str, st.SearchStrategy[Op]] = {
         st.sampled_from([(), ("f",), ("f", "g", "mail.send")]),
     ),
     "end worker": op("end_worker", st.sampled_from(WORKERS)),
+    "control": op(
+        "control", st.lists(st.sampled_from(["w1", "w2", "w3"]), max_size=3).map(tuple), st.sampled_from(CONTROLS)
+    ),
     "promote": op("promote", mostly(1000, st.sampled_from([1, 2]))),
     "sweep": op("sweep"),
     "cancel": op("cancel", ids, st.sampled_from(["cancelled", "enough"])),
@@ -312,10 +318,14 @@ class Player:
             worker_info(worker, boot=now.boot, functions=functions), now.tick + LEASE, now.wall, leases, started
         )
         reply = self.run(self.storage.heartbeat(beat, now=now))
-        return reply.lost, sorted(reply.cancel), sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
+        strays = sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
+        return reply.lost, sorted(reply.cancel), strays, reply.control
 
     def end_worker(self, worker: str) -> Any:
         return self.run(self.storage.end_worker(worker, now=self.clock.now()))
+
+    def control(self, workers: Sequence[str], control: Control) -> Any:
+        return self.run(self.storage.control_workers(workers, control, now=self.clock.now()))
 
     def promote(self, limit: int) -> Any:
         return self.run(self.storage.promote_due(now=self.clock.now(), limit=limit))

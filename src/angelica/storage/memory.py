@@ -16,12 +16,14 @@ from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_schedules import MemorySchedules
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
-from angelica.storage.memory_table import RANG_SCHEDULES, Holder, Table
+from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -207,6 +209,17 @@ class MemoryStorage(MemorySchedules):
             for row in rows:
                 self._functions[row.name] = row
 
+    async def control_workers(
+        self, workers: Sequence[str], control: Control, *, now: Now
+    ) -> tuple[ControlStatus, ...]:
+        with self._lock:
+            table = self._open_table()
+            statuses = tuple([table.control(worker, control) for worker in workers])
+            if "done" in statuses:
+                table.rang |= RANG_CONTROL
+        self._ring()
+        return statuses
+
     # --- reading ---
 
     async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
@@ -278,7 +291,7 @@ def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
     rows: list[Row] = sorted(running.values(), key=lambda row: row.spec.id)
     cancel = tuple([(row.spec.id, row.cancel_reason or reasons.CANCELLED) for row in rows if row.cancel_requested])
     strays = tuple([row.view() for row in rows if (row.spec.id, row.attempt) not in believed])
-    return BeatReply(lost, cancel, strays)
+    return BeatReply(lost, cancel, strays, holder.control)
 
 
 def _holds(row: Row | None, attempt: int) -> bool:
@@ -296,4 +309,4 @@ def _delete(table: Table, task_id: str) -> bool:
 def _worker_rows(holders: Iterable[tuple[str, Holder]]) -> Iterable[WorkerRow]:
     for _, holder in holders:
         if holder.info is not None:
-            yield WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running))
+            yield WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running), holder.control)

@@ -43,6 +43,7 @@ def matches(row: Row, where: TaskFilter) -> bool:
         and (where.retrying is None or _retrying(row) == where.retrying)
         and (where.parent_id is None or extras.parent_id == where.parent_id)
         and (where.retry_of is None or extras.retry_of == where.retry_of)
+        and (where.worker is None or row.worker == where.worker)
     )
 
 

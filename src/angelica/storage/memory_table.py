@@ -14,7 +14,7 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
 from angelica.storage.memory_lanes import Lanes
 from angelica.storage.memory_rows import Row
-from angelica.storage.protocol import LogLine, Note, WorkerInfo
+from angelica.storage.protocol import Control, ControlStatus, LogLine, Note, WorkerInfo
 from angelica.storage.schedule_rules import latest_busy
 
 _QUEUED: Final = State.QUEUED
@@ -37,6 +37,7 @@ class Holder:
     lease_until: int = 0
     seen_at: int = 0
     running: dict[str, Row] = field(default_factory=dict)
+    control: Control = "run"
 
     def void(self, tick: int, boot: str) -> bool:
         """Whether its lease is over at `tick` of `boot`; a lease of another boot is over at once."""
@@ -139,6 +140,16 @@ class Table:
         if holder is None:
             holder = self.holders[worker] = Holder()
         return holder
+
+    def control(self, worker: str, control: Control) -> ControlStatus:
+        """Write down what a registered worker is to do; a stop stands."""
+        holder = self.holders.get(worker)
+        if holder is None or holder.info is None:
+            return "missing"
+        if holder.control == "stop" != control:
+            return "stopping"
+        holder.control = control
+        return "done"
 
     def end(self, end: Completion, *, now: Now) -> Row | None:
         """Write a completion and return its row, or return None if its fence refuses it."""

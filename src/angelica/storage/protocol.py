@@ -46,8 +46,13 @@ class Topic(StrEnum):
     SCHEDULES = "schedules"
     """A schedule was made, changed or removed."""
     CONTROL = "control"
-    """A running task was asked to stop."""
+    """A running task was asked to stop, or a worker to do something else."""
 
+
+Control = Literal["run", "drain", "stop"]
+"""What a worker is to do: claim and run; claim no more and stay; end as on SIGTERM. A stop cannot be taken back."""
+
+ControlStatus = Literal["done", "stopping", "missing"]
 
 SubmitStatus = Literal["created", "existing", "id_conflict", "unique_conflict", "aborted"]
 
@@ -144,7 +149,8 @@ class WorkerInfo:
     """A worker as it registers.
 
     `boot` is that of the clock its lease is judged by. `place` is where its pid means something (one boot of one
-    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process.
+    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process. `capacity` is its slots
+    by executor. `heeds` is what it does now of what was asked of it (`control`), None for one that knows no such thing.
     """
 
     id: str
@@ -160,6 +166,8 @@ class WorkerInfo:
     labels: Mapping[str, str] = field(default_factory=nothing)
     start_file: str | None = None
     place: str = ""
+    capacity: Mapping[str, int] = field(default_factory=nothing)
+    heeds: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +189,14 @@ class Beat:
 class BeatReply:
     """`lost`: held by the worker in vain; `cancel`: running tasks whose cancel was requested, with the reason.
 
-    `strays`: running under this worker's name but not in `held` (a claim whose reply was lost).
+    `strays`: running under this worker's name but not in `held` (a claim whose reply was lost). `control`: what this
+    worker is to do.
     """
 
     lost: tuple[Lease, ...] = ()
     cancel: tuple[tuple[str, str], ...] = ()
     strays: tuple[Task, ...] = ()
+    control: Control = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +207,7 @@ class WorkerRow:
     lease_until: int
     seen_at: int
     running: int = 0
+    control: Control = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +248,7 @@ class TaskFilter:
     retrying: bool | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,10 +479,19 @@ class JournalStore(Protocol):
 
 
 class ControlStore(Protocol):
-    """Facts about code and settings."""
+    """Facts about code, settings and workers."""
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         """Upsert the functions that an engine's code declares."""
+        ...
+
+    async def control_workers(
+        self, workers: Sequence[str], control: Control, *, now: Now
+    ) -> tuple[ControlStatus, ...]:
+        """Write down what registered workers are to do; each reads it in the reply to its next beat.
+
+        Rings `Topic.CONTROL`. `stopping`: a stop stands, and nothing else takes its place.
+        """
         ...
 
 

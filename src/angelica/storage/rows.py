@@ -264,14 +264,15 @@ def worker_text(info: WorkerInfo) -> str:
 
 
 def worker_of(row: Sequence[Any]) -> WorkerRow:
-    """Return the worker of a row (info, lease_until, seen_at, running)."""
-    text, lease_until, seen_at, running = row
+    """Return the worker of a row (info, lease_until, seen_at, running, control)."""
+    text, lease_until, seen_at, running, control = row
     known = {name: value for name, value in _decode(text).items() if name in WorkerInfo.__slots__}
     for name in ("queues", "functions"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
-    known["labels"] = known.get("labels") or NOTHING
-    return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running)
+    for name in ("labels", "capacity"):
+        known[name] = known.get(name) or NOTHING
+    return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running, control or "run")
 
 
 def _plain(value: object) -> object:

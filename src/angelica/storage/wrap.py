@@ -17,6 +17,8 @@ from angelica.storage.protocol import (
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -58,6 +60,7 @@ WRITES: Final = SCHEDULE_WRITES | frozenset(
         "append_logs",
         "annotate",
         "put_functions",
+        "control_workers",
     }
 )
 READS: Final = SCHEDULE_READS | frozenset(
@@ -120,6 +123,11 @@ class Wrapping(WrappedSchedules):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._call("put_functions", lambda: self.inner.put_functions(rows))
+
+    async def control_workers(
+        self, workers: Sequence[str], control: Control, *, now: Now
+    ) -> tuple[ControlStatus, ...]:
+        return await self._call("control_workers", lambda: self.inner.control_workers(workers, control, now=now))
 
     async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
         return await self._call("get_tasks", lambda: self.inner.get_tasks(task_ids))

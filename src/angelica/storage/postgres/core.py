@@ -18,7 +18,7 @@ from angelica.storage.postgres.batch import Batch
 from angelica.storage.postgres.connections import Connections, Options, Raw
 from angelica.storage.postgres.faults import REPEATABLE
 from angelica.storage.postgres.ring import Ring
-from angelica.storage.postgres.submits import Call, Submits
+from angelica.storage.postgres.submits import Call, Submits, stored_topics
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import Enqueued
 from angelica.storage.rows import to_json
@@ -145,7 +145,7 @@ class PostgresCore:
         alone = len(statements) == 1 and not batch.runs
         standing = await (self._alone(write) if alone else self._write(write_runs))
         if standing.total() < batch.size:
-            self._ring.committed(batch.topics, told=tell is not None)
+            self._ring.committed(stored_topics(calls, standing) if standing else batch.topics, told=tell is not None)
         return standing
 
     async def _judge(self, tasks: Sequence[NewTask], wall: int) -> Enqueued:

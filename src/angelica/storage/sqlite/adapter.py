@@ -17,6 +17,8 @@ from angelica.storage.protocol import (
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -40,7 +42,8 @@ from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs import journal as journals
-from angelica.storage.verbs import reads, upkeep, workers
+from angelica.storage.verbs import reads, upkeep
+from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -109,18 +112,18 @@ class SqliteStorage(SqliteSchedules):
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         async def work(tx: Transaction) -> BeatReply:
             await self._clock.agree(tx)
-            return await workers.beat(tx, beat)
+            return await worker_verbs.beat(tx, beat)
 
         return await self._write(work)
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
-        return await self._write(partial(workers.end_worker, worker=worker))
+        return await self._write(partial(worker_verbs.end_worker, worker=worker))
 
     async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
         return await self._write(partial(upkeep.promote, now=now, limit=limit))
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
-        return await self._read(partial(workers.expired, now=now, limit=limit))
+        return await self._read(partial(worker_verbs.expired, now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
@@ -141,6 +144,11 @@ class SqliteStorage(SqliteSchedules):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._write(partial(upkeep.put_functions, rows=rows))
+
+    async def control_workers(
+        self, workers: Sequence[str], control: Control, *, now: Now
+    ) -> tuple[ControlStatus, ...]:
+        return await self._write(partial(worker_verbs.control, workers=workers, control=control))
 
     # --- reading ---
 

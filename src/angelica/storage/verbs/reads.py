@@ -101,6 +101,7 @@ def _filter(db: Statements, where: TaskFilter) -> tuple[list[str], list[Value]]:
         ("created_at < ?", where.created_before),
         ("parent_id = ?", where.parent_id),
         ("retry_of = ?", where.retry_of),
+        ("worker = ?", where.worker),
     )
     for term, wanted in compared:
         if wanted is not None:
@@ -134,6 +135,8 @@ async def _index(db: Statements, where: TaskFilter) -> str:
         return db.way("children")
     if where.retry_of is not None:
         return db.way("retries")
+    if where.worker is not None and where.states == {State.RUNNING}:
+        return db.way("running")
     if where.states is not None and len(where.states) == 1:
         (state,) = where.states
         if state in {State.FAILED, State.CANCELLED}:

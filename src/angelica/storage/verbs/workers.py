@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.task import Lease, Task
-from angelica.storage.protocol import Beat, BeatReply, Topic
+from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic
 from angelica.storage.rows import task_of, to_json, worker_text
 from angelica.storage.verbs.transaction import Transaction
 
@@ -13,7 +15,9 @@ from angelica.storage.verbs.transaction import Transaction
 async def beat(tx: Transaction, told: Beat) -> BeatReply:
     """Renew the one row that carries the leases of a worker, and compare what it holds with what stands."""
     info = told.worker
-    await tx.run("put_worker", info.id, info.host, info.boot, told.lease_until, told.seen_at, worker_text(info))
+    control = await tx.value(
+        "put_worker", info.id, info.host, info.boot, told.lease_until, told.seen_at, worker_text(info)
+    )
     if told.started:
         await tx.run("mark_started", to_json(told.started), info.id)
     if info.functions:
@@ -27,7 +31,17 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     )
     cancel = tuple((row[0], row[3] or reasons.CANCELLED) for row in running.values() if row[2] == 1)
     strays = [row[0] for row in running.values() if (row[0], row[1]) not in believed]
-    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else ())
+    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else (), control or "run")
+
+
+async def control(tx: Transaction, workers: Sequence[str], *, control: Control) -> tuple[ControlStatus, ...]:
+    """Write down what workers are to do; one that is to stop does not change its mind."""
+    standing = dict(await tx.rows("controls", to_json(list(dict.fromkeys(workers)))))
+    free = [name for name, stands in standing.items() if stands != "stop" or control == "stop"]
+    if free:
+        await tx.run("put_control", to_json(free), control)
+        tx.topics.add(Topic.CONTROL)
+    return tuple("missing" if name not in standing else "done" if name in free else "stopping" for name in workers)
 
 
 async def end_worker(tx: Transaction, worker: str) -> int:

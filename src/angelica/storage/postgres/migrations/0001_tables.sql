@@ -119,7 +119,8 @@ create table angelica.workers (
     boot text not null,
     lease_until bigint not null,
     seen_at bigint not null,
-    info text not null -- JSON
+    info text not null, -- JSON
+    control text -- what it is to do: null to run, drain, stop
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 -- How many tasks stand in each (queue, state), changed by deltas in the transaction that changes the rows. A

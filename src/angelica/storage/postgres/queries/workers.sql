@@ -6,6 +6,15 @@ values ($1, $2, $3, $4::bigint, $5::bigint, $6)
 on conflict (id) do update set
     host = excluded.host, boot = excluded.boot, lease_until = excluded.lease_until, seen_at = excluded.seen_at,
     info = excluded.info
+returning control
+
+-- verb: controls
+select json_agg(json_build_array(d.id, d.control)) from (
+    select id, control from angelica.workers where id in (select value from ${names} e) order by id for update
+) d
+
+-- verb: put_control
+update angelica.workers set control = $2 where id in (select value from ${names} e)
 
 -- verb: mark_started
 update angelica.tasks t set started_at = (e.value ->> 2)::bigint, revision = t.revision + 1
@@ -59,4 +68,4 @@ select json_agg(${task} order by t.id) from (
 -- verb: workers
 select json_agg(json_build_array(w.info, w.lease_until, w.seen_at, (
     select count(*) from angelica.tasks t where t.state = 'running' and t.worker = w.id
-)) order by w.id) from angelica.workers w
+), w.control) order by w.id) from angelica.workers w

@@ -5,6 +5,13 @@ insert into workers (id, host, boot, lease_until, seen_at, info) values (?1, ?2,
 on conflict (id) do update set
     host = excluded.host, boot = excluded.boot, lease_until = excluded.lease_until, seen_at = excluded.seen_at,
     info = excluded.info
+returning control
+
+-- verb: controls
+select json_group_array(json_array(id, control)) from workers where id in (select value from jsonb_each(?1))
+
+-- verb: put_control
+update workers set control = ?2 where id in (select value from jsonb_each(?1))
 
 -- verb: mark_started
 update tasks set started_at = e.value ->> 2, revision = revision + 1
@@ -56,4 +63,4 @@ select json_group_array(${task}) from (
 -- verb: workers
 select json_group_array(json_array(info, lease_until, seen_at, (
     select count(*) from tasks indexed by running where state = 'running' and worker = w.id
-))) from (select * from workers order by id) w
+), control)) from (select * from workers order by id) w

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 from angelica.clock import SECOND, Clock
@@ -21,7 +22,8 @@ from angelica.runtime.retime import Retimer
 from angelica.runtime.scheduler import Scheduler
 from angelica.runtime.scratch import scratch_directory
 from angelica.runtime.startfile import StartFile
-from angelica.runtime.worker import Worker, WorkerSettings
+from angelica.runtime.worker import Worker
+from angelica.runtime.worker_settings import WorkerSettings, capacity_of
 from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
@@ -42,6 +44,7 @@ class Node:
 
     `number` (24 random bits) tells the workers of one process apart. `declare` stores the schedules of the code; a
     node without one is of the memory lane: it keeps no start file, declares and fires nothing, and sweeps nothing.
+    `dismissed` is called when an operator asks for the stop of its worker.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Node:
         number: int,
         version: str,
         declare: Callable[[], Awaitable[object]] | None,
+        dismissed: Callable[[], object] = lambda: None,
     ) -> None:
         durable = declare is not None
         worker_id = f"{host_name()}/{os.getpid()}-{number:06x}{'' if durable else '-memory'}"
@@ -64,17 +68,19 @@ class Node:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._declare_schedules = declare
         start_file = _start_file(settings, worker_id) if durable else None
+        limits = _worker_settings(settings, durable=durable)
         self.journal = Journal(
             clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=_redactor().text
         )
         self.worker = Worker(
             storage,
-            _info(settings, clock, registry, worker_id, version, start_file),
+            replace(_info(settings, clock, registry, worker_id, version, start_file), capacity=capacity_of(limits)),
             registry,
-            _worker_settings(settings, durable=durable),
+            limits,
             means=means,
             journal=self.journal,
             start_file=start_file,
+            dismissed=dismissed,
         )
         self.duties = self._duties(settings, means)
         self._flusher = self.duties[0]
@@ -195,6 +201,7 @@ def _info(
         slots=settings.slots or ASYNC_SLOTS,
         queues=settings.queues,
         functions=tuple(registry.names()),
+        labels=settings.labels,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
     )

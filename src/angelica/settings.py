@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self
 from angelica import options
 from angelica.clock import DAY, HOUR, MINUTE, SECOND
 from angelica.domain.retry import PROFILES, Profile
+from angelica.domain.task import NOTHING
 from angelica.errors import InvalidValue
 from angelica.options import Option, option, optional
 from angelica.storage.postgres.address import SCHEMES, Address
@@ -79,6 +80,13 @@ class Settings:
     )
     queues: tuple[str, ...] | None = option(
         None, optional(options.texts), "The queues that workers serve. None: every queue.", shown="none"
+    )
+    labels: Mapping[str, str] = option(
+        NOTHING,
+        options.labels,
+        'What workers have and other workers may lack: `{gpu = "true"}`, in an environment variable `gpu=true,zone=a`. '
+        "A task with `requires` goes to workers that have all of it.",
+        shown="none",
     )
     lease_ttl: int = option(
         15 * SECOND,

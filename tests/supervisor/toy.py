@@ -45,6 +45,11 @@ async def main(name: str, mode: str, journal: Path) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
     link.watch(on_word, stop.set)
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
+    if mode.startswith("leaves"):
+        link.leaving()
+        if mode == "leaves-and-dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        stop.set()
     await stop.wait()
     note("stopped")
     return 0

@@ -93,17 +93,36 @@ FUNCTION: Final = thing(
     seen_time=MOMENT,
 )
 
+HELD: Final = thing(
+    "A task that a worker holds.",
+    "task_id name",
+    task_id=TEXT,
+    name=TEXT,
+    queue=TEXT,
+    attempt=INTEGER,
+    start_time={**nullable(MOMENT), "description": "Null while it waits there for a slot."},
+)
+
 WORKER: Final = thing(
     "A worker process.",
-    "worker_id host pid",
+    "worker_id state host pid",
     worker_id=TEXT,
+    state={"enum": ["running", "draining", "stopping", "lost"]},
     host=TEXT,
     pid=INTEGER,
     version=TEXT,
     start_time=MOMENT,
     seen_time=MOMENT,
+    heartbeat_age={**NUMBER, "description": "Seconds since its last heartbeat."},
+    control={"enum": ["run", "drain", "stop"], "description": "What it was asked to do."},
+    heeds={
+        "enum": ["run", "drain", "stop", None],
+        "description": "What it does of that; null for one of a version that cannot be asked.",
+    },
     slots=INTEGER,
+    capacity={"type": "object", "additionalProperties": INTEGER, "description": "Slots by executor."},
     running=INTEGER,
+    tasks={"type": "array", "items": HELD, "description": "What it holds now, if one worker is shown (100 at most)."},
     queues=nullable({"type": "array", "items": TEXT}),
     functions={"type": "array", "items": TEXT},
     labels=TEXTS,
@@ -164,6 +183,7 @@ OTHERS: Final[dict[str, Schema]] = {
         },
     ),
     "Arguments": {"type": "object", "description": "The function's keyword arguments."},
+    "Nothing": {"type": "object", "additionalProperties": False, "description": "No members; may be left out."},
     "CancelOptions": thing("How to cancel.", reason=nullable({"type": "string", "maxLength": 1000})),
     "RetryOptions": thing("How to retry.", delay=nullable(DURATION)),
     "Triggered": thing(

@@ -98,6 +98,11 @@ class Completer:
         """Slots became free without an end to write."""
         self._nudged.set()
 
+    def hunger(self) -> None:
+        """The store may have something for every kind."""
+        self._hungry = self._room.kinds
+        self._nudged.set()
+
     async def flush(self) -> None:
         """Wait until everything added so far has been written."""
         while self._ends or self._in_flight:
@@ -114,8 +119,7 @@ class Completer:
                 mark = await self._storage.wait(Topic.READY, mark, pause)
             except StorageError:  # a wake-up is a hint: without it there is the poll
                 await asyncio.sleep(pause)
-            self._hungry = self._room.kinds
-            self._nudged.set()
+            self.hunger()
 
     async def _run(self) -> None:
         failures = 0

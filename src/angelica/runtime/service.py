@@ -16,6 +16,7 @@ from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
 from angelica.runtime.express import Lane
+from angelica.runtime.fleet import Fleet, is_live
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.intake import Accepted, Intake, Replies
 from angelica.runtime.options import Options
@@ -87,6 +88,7 @@ class Service:
         self._catalogue = Catalogue(storage, registry, clock, settings.payload_limit)
         self._waiting = Waiting(storage, chance)
         self._lane_waiting = None if lane is None else Waiting(lane, chance)
+        self.fleet = Fleet(storage)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,
@@ -265,8 +267,7 @@ class Service:
         if not ready:
             return None
         now = self._clock.now()
-        workers = await self._storage.list_workers()
-        if any(row.info.boot == now.boot and row.lease_until > now.tick for row in workers):
+        if any(is_live(row, now) for row in await self.workers()):
             return None
         return f"{ready} task(s) are ready and no worker lives"
 

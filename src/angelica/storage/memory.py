@@ -209,9 +209,7 @@ class MemoryStorage(MemorySchedules):
             for row in rows:
                 self._functions[row.name] = row
 
-    async def control_workers(
-        self, workers: Sequence[str], control: Control, *, now: Now
-    ) -> tuple[ControlStatus, ...]:
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
         with self._lock:
             table = self._open_table()
             statuses = tuple([table.control(worker, control) for worker in workers])

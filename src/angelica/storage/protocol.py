@@ -485,9 +485,7 @@ class ControlStore(Protocol):
         """Upsert the functions that an engine's code declares."""
         ...
 
-    async def control_workers(
-        self, workers: Sequence[str], control: Control, *, now: Now
-    ) -> tuple[ControlStatus, ...]:
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
         """Write down what registered workers are to do; each reads it in the reply to its next beat.
 
         Rings `Topic.CONTROL`. `stopping`: a stop stands, and nothing else takes its place.

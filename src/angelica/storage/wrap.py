@@ -124,9 +124,7 @@ class Wrapping(WrappedSchedules):
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._call("put_functions", lambda: self.inner.put_functions(rows))
 
-    async def control_workers(
-        self, workers: Sequence[str], control: Control, *, now: Now
-    ) -> tuple[ControlStatus, ...]:
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
         return await self._call("control_workers", lambda: self.inner.control_workers(workers, control, now=now))
 
     async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:

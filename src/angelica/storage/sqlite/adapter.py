@@ -145,9 +145,7 @@ class SqliteStorage(SqliteSchedules):
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._write(partial(upkeep.put_functions, rows=rows))
 
-    async def control_workers(
-        self, workers: Sequence[str], control: Control, *, now: Now
-    ) -> tuple[ControlStatus, ...]:
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
         return await self._write(partial(worker_verbs.control, workers=workers, control=control))
 
     # --- reading ---

@@ -135,7 +135,7 @@ async def _index(db: Statements, where: TaskFilter) -> str:
         return db.way("children")
     if where.retry_of is not None:
         return db.way("retries")
-    if where.worker is not None and where.states == {State.RUNNING}:
+    if where.worker is not None and where.states == frozenset({State.RUNNING}):
         return db.way("running")
     if where.states is not None and len(where.states) == 1:
         (state,) = where.states

@@ -28,11 +28,17 @@ async def main(name: str, mode: str, journal: Path) -> int:
         return 69
     stop = asyncio.Event()
     terms = 0
+    code = 0
 
     def on_term() -> None:
-        nonlocal terms
+        nonlocal terms, code
         terms += 1
         note("term")
+        if mode == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if mode == "fails":
+            link.failed("OSError: disk full")
+            code = 1
         if mode == "deaf" or (mode == "slow" and terms < 2):
             return
         stop.set()
@@ -47,7 +53,7 @@ async def main(name: str, mode: str, journal: Path) -> int:
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
     await stop.wait()
     note("stopped")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

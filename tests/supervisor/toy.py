@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from angelica.process import hear
 from angelica.runtime.childlink import ChildLink
 
 
@@ -48,7 +49,7 @@ async def main(name: str, mode: str, journal: Path) -> int:
         if word == "hasten" and mode != "deaf":
             stop.set()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
+    hear((signal.SIGTERM,), on_term)
     link.watch(on_word, stop.set)
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
     await stop.wait()

@@ -4,6 +4,10 @@
     postgres_database  the URL of a fresh, empty database: for what concerns a whole database
     postgres_cluster   the server of the run, shared: `url(database)`, `run(sql)`, `version`
     own_cluster        a server for this test alone, which may be stopped and killed
+    postgres_proxy     a proxy in front of the shared server, which does what networks do
+    pgbouncer          PgBouncer in transaction mode in front of the shared server
+
+`postgres_proxy.in_front_of(postgres_url)` and `pgbouncer.in_front_of(postgres_url)` are the same schema through them.
 
 A test that has one of them bears the mark `postgres`. Without a fixture, `session().fresh_url()` gives what
 `postgres_url` does; both are dropped when the test has ended.
@@ -20,11 +24,13 @@ import pytest
 
 from tests.postgres import binaries
 from tests.postgres.cluster import Cluster
+from tests.postgres.pgbouncer import PgBouncer
+from tests.postgres.proxy import Proxy
 from tests.postgres.server import Server
 from tests.postgres.session import Session, session, set_session
 
 KEY = "angelica_postgres"
-FIXTURES = {"postgres_url", "postgres_database", "postgres_cluster", "own_cluster"}
+FIXTURES = {"postgres_url", "postgres_database", "postgres_cluster", "own_cluster", "postgres_proxy", "pgbouncer"}
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +60,24 @@ def own_cluster() -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.remove()
+
+
+@pytest.fixture
+def postgres_proxy(postgres_cluster: Server) -> Iterator[Proxy]:
+    with Proxy.of(postgres_cluster) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def pgbouncer(postgres_cluster: Server) -> Iterator[PgBouncer]:
+    if binaries.given_url() is not None:
+        pytest.skip(f"{binaries.CHOICE} names a server that may want a password of PgBouncer")
+    bouncer = PgBouncer(postgres_cluster, session().place("bouncer"))
+    try:
+        bouncer.start()
+        yield bouncer
+    finally:
+        bouncer.remove()
 
 
 @pytest.hookimpl(tryfirst=True)

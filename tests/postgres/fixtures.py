@@ -9,12 +9,14 @@
 
 `postgres_proxy.in_front_of(postgres_url)` and `pgbouncer.in_front_of(postgres_url)` are the same schema through them.
 
-A test that has one of them bears the mark `postgres`. Without a fixture, `session().fresh_url()` gives what
-`postgres_url` does; both are dropped when the test has ended.
+A test that has one of them bears the mark `postgres`, and so does one with a parameter "postgres". Without a fixture,
+`session().fresh_url()` gives what `postgres_url` does, both are dropped when the test has ended; and
+`session().cluster()` what `own_cluster` does, for a fixture of another scope.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ import pytest
 
 from tests.postgres import binaries
 from tests.postgres.cluster import Cluster
+from tests.postgres.pgbouncer import CHOICE as PGBOUNCER
 from tests.postgres.pgbouncer import PgBouncer
 from tests.postgres.proxy import Proxy
 from tests.postgres.server import Server
@@ -52,14 +55,8 @@ def postgres_database(postgres_cluster: Server) -> Iterator[str]:
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
-    if binaries.given_url() is not None:
-        pytest.skip(f"{binaries.CHOICE} names a server that is not ours to kill")
-    cluster = Cluster(session().place("own"))
-    try:
-        cluster.start()
+    with session().cluster() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture
@@ -72,6 +69,8 @@ def postgres_proxy(postgres_cluster: Server) -> Iterator[Proxy]:
 def pgbouncer(postgres_cluster: Server) -> Iterator[PgBouncer]:
     if binaries.given_url() is not None:
         pytest.skip(f"{binaries.CHOICE} names a server that may want a password of PgBouncer")
+    if os.environ.get(PGBOUNCER) == "no":
+        pytest.skip(f"{PGBOUNCER}=no")
     bouncer = PgBouncer(postgres_cluster, session().place("bouncer"))
     try:
         bouncer.start()
@@ -105,8 +104,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if FIXTURES & set(getattr(item, "fixturenames", ())):
+        if needs_postgres(item):
             item.add_marker("postgres")
+
+
+def needs_postgres(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    chosen = [value for value in call.params.values() if isinstance(value, str)] if call is not None else []
+    return "postgres" in chosen or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.postgres import binaries, leftovers
@@ -61,6 +62,18 @@ class Session:
         """Drop what `fresh_url` gave out since the last call."""
         if self._schemas is not None:
             self._schemas.drop()
+
+    @contextmanager
+    def cluster(self) -> Iterator[Cluster]:
+        """A server for who asks, who may stop and kill it; for a fixture of any scope."""
+        if binaries.given_url() is not None:
+            pytest.skip(f"{binaries.CHOICE} names a server that is not ours to kill")
+        cluster = Cluster(self.place("own"))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.remove()
 
     def place(self, kind: str) -> Path:
         """A name for the directory of one more server, which goes with the run at the latest."""

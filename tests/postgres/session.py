@@ -148,7 +148,7 @@ class Schemas:
         self._given: list[str] = []
         self._number = 0
 
-    def fresh(self, *, keep: bool) -> str:
+    def fresh(self, *, keep: bool = False) -> str:
         self._number += 1
         name = f"test_{self._number}"
         if not keep:

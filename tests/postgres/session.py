@@ -156,22 +156,26 @@ class Schemas:
         return f"{self._url}{'&' if '?' in self._url else '?'}schema={name}"
 
     def drop(self) -> None:
-        """Drop the schemas given out, and whoever still holds something in them: a test that failed leaves such."""
+        """Drop the schemas given out, and whoever still holds something in them: a test that failed leaves such.
+
+        Each by itself, because a transaction that drops some hundreds finds no room for its locks.
+        """
         given, self._given = self._given, []
         if not given:
             return
-        statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.SQL(", ").join(map(sql.Identifier, given)))
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = warning")
             connection.execute("SET lock_timeout = '1s'")
-            try:
-                connection.execute(statement)
-            except psycopg.errors.LockNotAvailable:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-                connection.execute(statement)
+            for name in given:
+                statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
+                try:
+                    connection.execute(statement)
+                except psycopg.errors.LockNotAvailable:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                    connection.execute(statement)
 
     def close(self) -> None:
         with suppress(psycopg.Error):

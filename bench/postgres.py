@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench import postgres_floor, postgres_peers
 from bench.figures import Figure, Report
 from bench.latency import pick_up
 from bench.sqlite import drain, submits, waiting, workers
@@ -46,6 +47,10 @@ async def measure(report: Report, directory: Path, tasks: int) -> None:
         seconds = await waiting(fresh())
         report.add(Figure(GROUP, "5,000 tasks of 50 ms, 1 worker process", seconds, "s", 0.45, at_least=False))
         await latency(report, fresh(), fresh())
+        await postgres_floor.measure(report, cluster.url(), tasks)
+        for name, *_ in postgres_peers.PEERS:
+            cluster.create_database(name.lower())
+        postgres_peers.measure(report, directory, cluster.url())
 
 
 async def latency(report: Report, within: str, across: str) -> None:

@@ -47,7 +47,10 @@ def test_without_commands_they_are_off() -> None:
 
 def test_what_no_pattern_takes_is_refused_with_the_nearest() -> None:
     commands = AllowList(
-        [Command("train", "python train.py --epoch {int}", PYTHON), Command("backup", "backup {name} now", "/bin/backup")]
+        [
+            Command("train", "python train.py --epoch {int}", PYTHON),
+            Command("backup", "backup {name} now", "/bin/backup"),
+        ]
     )
     for text, near in [
         ("python train.py --epochs 100", "python train.py --epoch {int}"),
@@ -66,7 +69,11 @@ def test_what_no_pattern_takes_is_refused_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        ("{int}", ["0", "100", "+5", "9" * 18], ["", "1.5", "ten", "-5", "9" * 19, "1e3", "１", " 1", "0x10", "1_0"]),
+        (
+            "{int}",
+            ["0", "100", "+5", "9" * 18],
+            ["", "1.5", "ten", "-5", "9" * 19, "1e3", "\uff11", " 1", "0x10", "1_0"],
+        ),
         ("{int:1..10}", ["1", "10"], ["0", "11"]),
         ("{int:-5..5}", ["-5", "0"], ["-6", "--5"]),
         ("{-int}", ["-5", "5"], ["-"]),
@@ -74,7 +81,11 @@ def test_what_no_pattern_takes_is_refused_with_the_nearest() -> None:
         ("{float:0..1}", ["0", "1", "0.5"], ["1.1"]),
         ("{name}", ["a", "A-b_c.d", "0"], ["", "a b", ".a", "a/b", "-a", "a" * 129, "é", "a;b"]),
         ("{name:3}", ["abc"], ["abcd"]),
-        ("{path}", ["a", "a/b.csv", "a b/c"], ["", "/a", "a/../b", "..", "./a", "a//b", "a/", "-a", "~/a", "$x", "a\nb"]),
+        (
+            "{path}",
+            ["a", "a/b.csv", "a b/c"],
+            ["", "/a", "a/../b", "..", "./a", "a//b", "a/", "-a", "~/a", "$x", "a\nb"],
+        ),
         ("{choice:small|large|-x}", ["small", "large", "-x"], ["", "medium", "Small", "-y"]),
         ("{text}", ["", "a b", "$(id)", "é", "a\nb", "x" * 4096], ["-a", "x" * 4097]),
         ("{-text:3}", ["-a", "abc"], ["abcd"]),

@@ -40,9 +40,21 @@ def python() -> str:
 PYTHON = python()
 
 
+RUNS = set()
+"""The runs that this process knows of: others test beside us, on the same machine."""
+
+
+class Recorded(CommandRunner):
+    """A runner that remembers its runs."""
+
+    def _asked(self, spec, run, owner):
+        RUNS.add(run)
+        return super()._asked(spec, run, owner)
+
+
 @asynccontextmanager
 async def runner_in(directory, *, groups=True):
-    runner = CommandRunner(directory, groups=groups)
+    runner = Recorded(directory, groups=groups)
     try:
         yield runner
     finally:
@@ -138,7 +150,8 @@ def remove_directory(above):
 
 
 def left_in(directory):
-    """What a run has left where it ran, and in the trees of control groups."""
+    """What runs have left where they ran, and in the trees of control groups."""
     places = [path.name for path in Path(directory).glob("run-*")]
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/angelica-*") if "probe" not in path.name]
-    return places + groups
+    RUNS.update(name.removeprefix("run-") for name in places)
+    groups = Path("/sys/fs/cgroup").glob("**/angelica-*")
+    return places + [str(path) for path in groups if path.name.removeprefix("angelica-") in RUNS]

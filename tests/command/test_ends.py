@@ -179,7 +179,7 @@ def test_a_fork_bomb_is_bounded(directory, groups):
     made, failed = map(int, done.out[0].split())
     assert made + failed == 300
     # Without groups the limit is on all that the user runs, and others of the user may come and go.
-    assert 1 <= made <= (19 if means(groups)["pids"] != "rlimit" else 40)
+    assert 1 <= made <= (19 if means(groups)["pids"] != "rlimit" else 150), done.out
     assert done.end.killed_by == means(groups)["kill"]
     assert left_in(directory) == []
 
@@ -347,6 +347,7 @@ def test_the_worker_is_killed_with_its_whole_process_group(directory):
     )
     with worker:
         assert worker.stdout.readline() == "up\n"
+        assert len(left_in(directory)) >= 1
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         play(until(lambda: alive(name) == [] and left_in(directory) == [], GONE_WITHIN))

@@ -65,13 +65,14 @@ def _start(channel: socket.socket, asked: dict[str, Any], machine: Machine, clea
     uid = os.geteuid() if owner is None else owner[0]
     if uid == 0:
         raise NotStarted("as root, nothing is run without another user to run it as")
+    reaper = Reaper()
+    cleanup.callback(reaper.close)
     place = Place(asked["base"], asked["run"], owner, asked["files"])
     cleanup.callback(place.remove)
     handle = Handle(machine, asked["run"], Bounds(asked["memory"], asked["cpus"], asked["pids"], uid))
     cleanup.callback(handle.close)
     place.note(handle.directories)
     env = {**asked["env"], "HOME": place.home, "TMPDIR": place.tmp, MARK: asked["run"]}
-    reaper = Reaper()
     started = launch(Launch(asked["argv"], env, place.work, owner), handle)
     reaper.main = started.pid
     keeper = Keeper(channel, asked, started, handle, reaper)

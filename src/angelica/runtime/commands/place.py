@@ -6,12 +6,14 @@ import errno
 import fcntl
 import json
 import os
+import select
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from angelica.clock import tick_micros
 from angelica.runtime.limits import proc
 from angelica.runtime.limits.group import kill_groups, remove_groups
 
@@ -22,6 +24,8 @@ MARK: Final = "TASK_RUN"
 _LOCK: Final = "lock"
 _BASE_MODE: Final = 0o711  # another user must get through to its own directory, and see nothing on the way
 _CHUNK: Final = 1 << 24
+_DYING: Final = 2_000_000  # microseconds
+_PAUSE: Final = 0.003
 
 
 class Place:
@@ -81,12 +85,15 @@ def open_base(base: str) -> None:
 def sweep(base: str, only: str | None = None) -> list[str]:
     """End what is left of commands whose keeper is dead, and remove their places; return their runs.
 
-    `only` looks at one run. Places that are locked have a living keeper and are left alone.
+    `only` looks at one run, whose keeper is dying at the latest: a lock that it still holds is waited for. Other
+    places that are locked have a living keeper and are left alone.
     """
     swept = []
     for path in sorted(Path(base).glob(f"{RUN}{only or '*'}")):
-        with _guarded(Path(base)):
-            lock = _abandoned(path)
+        ends_at = tick_micros() + (0 if only is None else _DYING)
+        while (lock := _abandoned(path)) is None and tick_micros() < ends_at and path.exists():
+            # The line of a process that is killed closes before its lock does, and the machine may be busy.
+            select.select([], [], [], _PAUSE)
         if lock is None:
             continue
         run = path.name.removeprefix(RUN)
@@ -151,16 +158,17 @@ def _guarded(base: Path) -> Iterator[None]:
 
 def _abandoned(path: Path) -> int | None:
     """Return the lock of a place, now ours, or None if somebody lives who holds it."""
-    try:
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError:  # gone since it was listed
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        return None
-    return lock
+    with _guarded(path.parent):
+        try:
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError:  # gone since it was listed
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        return lock
 
 
 def _noted(lock: int) -> list[str]:

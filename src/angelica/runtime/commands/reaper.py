@@ -30,6 +30,12 @@ class Reaper:
         signal.signal(signal.SIGCHLD, _heard)
         signal.set_wakeup_fd(self._woken.fileno(), warn_on_full_buffer=False)
 
+    def close(self) -> None:
+        """Be told of no death any more."""
+        signal.set_wakeup_fd(-1)
+        self._wakes.close()
+        self._woken.close()
+
     @property
     def main_ended(self) -> bool:
         """Whether the command's first process has ended."""

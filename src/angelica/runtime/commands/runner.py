@@ -152,15 +152,17 @@ class CommandRunner:
         """Give one end of a new line to the helper, to fork a keeper for it; return ours."""
         while True:
             await self.start()
+            helper = self._helper
+            if helper is None:
+                raise RunnerFailed("the runner was closed")
             ours, theirs = socket.socketpair()
             try:
-                if self._helper is not None:
-                    socket.send_fds(self._helper.channel, [b"+"], [theirs.fileno()])
-                    return ours
+                socket.send_fds(helper.channel, [b"+"], [theirs.fileno()])
+                return ours
             except BlockingIOError:
                 await asyncio.sleep(_RETRY)
             except OSError:  # it has died since we looked
-                self._helper.dead = True
+                helper.dead = True
             finally:
                 theirs.close()
             ours.close()

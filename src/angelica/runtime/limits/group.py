@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,8 +16,9 @@ from angelica.runtime.limits.machine import Machine
 
 PREFIX: Final = "angelica-"
 _PERIOD: Final = 100_000  # microseconds: the kernel's own default
-_LAST_TRY: Final = 1_000_000  # microseconds that a group which has just lost its last process may take to be removed
+_LAST_TRY: Final = 2_000_000  # microseconds that a group which has just lost its last process may take to be removed
 _LEAST_QUOTA: Final = 1_000
+_PAUSE: Final = 0.002
 
 
 class Group:
@@ -138,18 +140,20 @@ def remove_groups(directories: Iterable[str]) -> None:
     """Remove groups, waiting a moment for the last of their processes; what does not go is left behind."""
     ends_at = tick_micros() + _LAST_TRY
     for directory in directories:
-        while True:
-            try:
-                Path(directory).rmdir()
-            except FileNotFoundError:
-                break
-            except OSError:
-                if tick_micros() > ends_at:
-                    break
-                for pid in _members(directory):
-                    proc.send(pid, signal.SIGKILL)
-            else:
-                break
+        while not _removed(directory) and tick_micros() < ends_at:
+            for pid in _members(directory):
+                proc.send(pid, signal.SIGKILL)
+            select.select([], [], [], _PAUSE)
+
+
+def _removed(directory: str) -> bool:
+    try:
+        Path(directory).rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:  # a process is still on its way out
+        return False
+    return True
 
 
 def _members(directory: str) -> list[int]:

@@ -131,12 +131,12 @@ def test_the_name_of_a_logger_cannot_carry_a_record_of_its_own() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
 def test_a_fed_stream_becomes_whole_lines_wherever_it_is_torn(chunk: int) -> None:
-    text = "one\ntwo\r\nthree\rfour\n\nfive"
+    text = "one\ntwo\r\n\r\n\nthree\rfour\n\nfive"
     journal = unbounded()
     running = attempt(journal)
     for start in range(0, len(text), chunk):
         journal.feed(running, "stdout", text[start : start + chunk])
-    assert messages(journal.drain()) == ["one", "two", "three", "four", ""]
+    assert messages(journal.drain()) == ["one", "two", "", "", "three", "four", ""]
     assert messages(journal.close(running)) == ["five"]
 
 

@@ -60,9 +60,10 @@ class LineStream:
 
         Once a line is dropped, so is every other line that ends in `data`: a flood is counted, not walked.
         """
-        if self._after_return and data.startswith(b"\n"):
-            data = data[1:]  # the second half of a \r\n that was torn apart
+        torn = self._after_return and data.startswith(b"\n")
         self._after_return = data.endswith(b"\r") if data else self._after_return
+        if torn:
+            data = data[1:]  # the second half of a \r\n that was torn apart
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         lines: list[str] = []

@@ -140,6 +140,17 @@ def test_a_fed_stream_becomes_whole_lines_wherever_it_is_torn(chunk: int) -> Non
     assert messages(journal.close(running)) == ["five"]
 
 
+def test_what_was_dropped_before_it_came_is_told_with_the_rest() -> None:
+    journal = unbounded()
+    running = attempt(journal)
+    journal.drop(running, "too much", 3, 30)
+    journal.write(running, "stdout", "", "", "kept")
+    assert messages(journal.close(running)) == ["kept", "… 3 lines (30 bytes) dropped: too much"]
+    assert (journal.dropped.lines, journal.dropped.size) == (3, 30)
+    journal.drop(running, "too much", 2, 20)
+    assert (journal.late.lines, journal.late.size) == (2, 20)
+
+
 def test_two_streams_do_not_mix_their_unfinished_lines() -> None:
     journal = unbounded()
     running = attempt(journal)

@@ -160,7 +160,7 @@ class CommandExecutor:
             )
         except (CannotRun, RunnerFailed) as error:
             end = CommandEnd("not_started", message=str(error))
-        _note_dropped(assignment, end)
+        _count_dropped(assignment, end)
         if self._on_end is not None:
             self._on_end(assignment, end)
         return self._outcome(assignment, end, command)
@@ -226,11 +226,10 @@ def _write(assignment: Assignment, stream: str, lines: list[str]) -> None:
     assignment.sink.write(assignment, stream, "", "", "\n".join([*lines, ""]))
 
 
-def _note_dropped(assignment: Assignment, end: CommandEnd) -> None:
-    for stream, (lines, size) in end.dropped.items():
-        if lines:
-            text = f"… {lines:,} lines ({size:,} bytes) of {stream} dropped: more, or faster, than is passed on"
-            assignment.sink.write(assignment, "note", "WARNING", "", text)
+def _count_dropped(assignment: Assignment, end: CommandEnd) -> None:
+    lines, size = (sum(column) for column in zip(*end.dropped.values(), strict=True)) if end.dropped else (0, 0)
+    if lines:
+        assignment.sink.drop(assignment, "more output than a command may write", lines, size)
 
 
 def _signal(number: int | None) -> str:

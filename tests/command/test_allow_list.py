@@ -233,15 +233,15 @@ def test_a_wrong_pattern_says_what_is_wrong(pattern: str, said: str) -> None:
 def test_tables_of_the_configuration_become_commands() -> None:
     table = {
         "pattern": "python train.py --epoch {int}", "program": PYTHON, "files": ["train.py", "/srv/model.bin"],
-        "run_as": "nobody", "env": ["AWS_REGION"], "timeout": "10m", "memory": "64MiB", "cpus": 1.5, "pids": 20,
+        "run_as": "nobody", "env": ["AWS_REGION"], "timeout": "10m", "memory": "64MiB", "cpu": 1.5, "pids": 20,
     }  # fmt: skip
     command = read_commands({"train": table}, directory="/srv/app").commands["train"]
     assert command.files == ("/srv/app/train.py", "/srv/model.bin")
     assert (command.run_as, command.env, command.timeout) == ("nobody", ("AWS_REGION",), 600_000_000)
-    assert (command.limits.memory, command.limits.cpus, command.limits.pids) == (64 << 20, 1.5, 20)
+    assert (command.limits.memory, command.limits.cpu, command.limits.pids) == (64 << 20, 1.5, 20)
     plain = read_commands({"ls": {"pattern": "ls", "program": "/bin/ls"}}).commands["ls"]
     assert (plain.files, plain.run_as, plain.env, plain.timeout) == ((), None, (), None)
-    assert (plain.limits.memory, plain.limits.cpus, plain.limits.pids) == (None, None, 128)
+    assert (plain.limits.memory, plain.limits.cpu, plain.limits.pids) == (None, None, 128)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_tables_of_the_configuration_become_commands() -> None:
         ({"timeout": 0}, "timeout", "more than no time"),
         ({"memory": "lots"}, "memory", "number of bytes"),
         ({"memory": "1MiB"}, "memory", "at least 16MiB"),
-        ({"cpus": 0}, "cpus", "number of CPUs"),
+        ({"cpu": 0}, "cpu", "number of CPUs"),
         ({"pids": 0}, "pids", "from 1 to"),
         ({"pids": True}, "pids", "from 1 to"),
     ],

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from angelica.domain.command import Limits
+from angelica.runtime.limits import proc
 from angelica.runtime.limits.machine import NOTHING, probe
 from tests.command.house import (
     GONE_WITHIN,
@@ -199,7 +200,7 @@ def test_the_cpus_are_bounded(directory):
         "import os, time\nprint(len(os.sched_getaffinity(0)))\nends = time.time() + 1\nwhile time.time() < ends: pass"
     )
     for groups in (True, False):
-        done = run(directory, PYTHON, "-c", script, limits=Limits(cpus=0.25), groups=groups)
+        done = run(directory, PYTHON, "-c", script, limits=Limits(cpu=0.25), groups=groups)
         assert done.end.exit_code == 0, done.why
         if means(groups)["cpu"] == "affinity":
             assert done.out == ["1"]
@@ -327,15 +328,21 @@ from tests.command.house import spec
 
 async def main():
     runner = CommandRunner({directory!r})
-    await runner.run(spec("/bin/sh", "-c", {script!r}), on_lines=lambda stream, lines: print(*lines, flush=True))
+    await runner.run(spec("/bin/sh", "-c", {script!r}), on_lines=on_lines)
+
+def on_lines(stream, lines):
+    print(*lines, flush=True)
+    {on_lines}
 
 asyncio.run(main())
 """
 
 
-def start_worker(directory, script, **more):
-    program = WORKER.format(path=sys.path, directory=directory, script=script)
-    return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, **more)
+def start_worker(directory, script, on_lines="", **more):
+    program = WORKER.format(path=sys.path, directory=directory, script=script, on_lines=on_lines)
+    file = Path(directory).parent / "worker.py"  # not in the command line: there, it would look like what it runs
+    file.write_text(program, "utf-8")
+    return subprocess.Popen([sys.executable, str(file)], stdout=subprocess.PIPE, text=True, **more)
 
 
 def test_the_worker_is_killed_with_its_whole_process_group(directory):
@@ -351,6 +358,45 @@ def test_the_worker_is_killed_with_its_whole_process_group(directory):
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
         play(until(lambda: alive(name) == [] and left_in(directory) == [], GONE_WITHIN))
+
+
+def test_a_worker_that_dies_while_a_fork_of_it_holds_the_lines(directory):
+    name = canary()
+    # The fork has copies of all its sockets: no end of a line tells that the worker is gone.
+    forking = "import os, time\nif os.fork() == 0: time.sleep(8); os._exit(0)\n"
+    script = f"echo up; {sleeper(name)}"
+    with start_worker(directory, script, on_lines=f"exec({forking!r})") as worker:
+        assert worker.stdout.readline() == "up\n"
+        assert len(left_in(directory)) >= 1
+        os.kill(worker.pid, signal.SIGKILL)
+        play(until(lambda: alive(name) == [] and left_in(directory) == [], GONE_WITHIN))
+
+
+def test_a_service_manager_that_tells_everybody_to_end_does_not_crash_the_command(directory):
+    async def story():
+        async with runner_in(directory) as runner:
+            lines = []
+            script = "trap 'echo heard; exit 7' TERM; echo $PPID; while :; do sleep 0.02; done"
+            task = asyncio.create_task(
+                ran(runner, "/bin/sh", "-c", script, on_lines=lambda _, more: lines.extend(more))
+            )
+            await until(lambda: lines)
+            shell = next(iter(proc.family(int(lines[0]))))
+            for pid in (runner.helper_pid, int(lines[0]), shell):
+                os.kill(pid, signal.SIGTERM)
+            done = await task
+            assert (done.end.reason, done.end.exit_code, done.out[-1]) == ("exited", 7, "heard")
+
+    play(story())
+
+
+def test_modules_beside_the_worker_cannot_stand_in_for_the_library(directory, tmp_path, monkeypatch):
+    for name in ("json", "selectors", "socket", "sitecustomize", "usercustomize"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('planted')", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path / "json.py"))
+    assert run(directory, "/bin/echo", "fine").out == ["fine"]
 
 
 def test_what_was_abandoned_is_swept_at_the_next_start(directory):

@@ -21,10 +21,10 @@ _SHOWN: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a command may take: `memory` bytes and `cpus` (None: unbounded), `pids` processes and threads."""
+    """What a command may take: `memory` bytes and `cpu` (None: unbounded), `pids` processes and threads."""
 
     memory: int | None = None
-    cpus: float | None = None
+    cpu: float | None = None
     pids: int = DEFAULT_PIDS
 
 

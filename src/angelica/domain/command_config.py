@@ -72,7 +72,7 @@ def _command(name: str, table: Mapping[str, Any], at: str, directory: str, origi
     for key in ("pattern", "program"):
         if key not in values:
             raise InvalidValue(f"{at}/{key}", f"is missing (from {origin})", rule="missing")
-    limits = Limits(**{key: values.pop(key) for key in ("memory", "cpus", "pids") if key in values})
+    limits = Limits(**{key: values.pop(key) for key in ("memory", "cpu", "pids") if key in values})
     return Command(name, limits=limits, **values)
 
 
@@ -137,7 +137,7 @@ def _memory(value: Any, _directory: str) -> int:
     return size
 
 
-def _cpus(value: Any, _directory: str) -> float:
+def _cpu(value: Any, _directory: str) -> float:
     least = 0.01
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= MOST_CPUS:
         raise ValueError(f"a number of CPUs from {least} to {MOST_CPUS}")
@@ -170,6 +170,6 @@ _KEYS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "env": _env,
     "timeout": _timeout,
     "memory": _memory,
-    "cpus": _cpus,
+    "cpu": _cpu,
     "pids": _pids,
 }

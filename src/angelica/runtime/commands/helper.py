@@ -32,16 +32,20 @@ _PAUSE: Final = 0.003
 def main() -> None:
     """Serve on the socket whose descriptor is the first argument.
 
-    The second is the directory for places, the third `groups` or `no-groups`.
+    The second is the directory for places, the third `groups` or `no-groups`, the fourth the worker's process id.
     """
     channel = socket.socket(fileno=int(sys.argv[1]))
-    # A session of its own: a kill of the worker's group must not come before its keepers have cleaned up. That the
-    # worker is gone is told by the end of the channel; a death signal would follow the thread that started us.
+    # A session of its own: a kill of the worker's group must not come before its keepers have cleaned up.
     os.setsid()
     os.umask(0o077)
     become_subreaper()
-    for number in (signal.SIGINT, signal.SIGHUP):
+    # A service manager that stops the worker may tell every process of it. We leave when the worker has, not before.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        worker = _watch(int(sys.argv[4]))
+    except ProcessLookupError:
+        return
     try:
         open_base(sys.argv[2])
         swept = sweep(sys.argv[2])
@@ -50,15 +54,33 @@ def main() -> None:
         return
     machine = probe() if sys.argv[3] == "groups" else NOTHING
     channel.sendall(pack({"means": machine.means(), "notes": list(machine.notes), "swept": swept}))
-    Helper(channel, machine).run()
+    Helper(channel, machine, worker).run()
+
+
+def _watch(worker: int) -> int | None:
+    """Return a descriptor that becomes readable when the worker ends, None on a kernel before 5.3.
+
+    The end of the channel tells it too, unless a process that the worker has forked holds a copy. A death signal
+    would tell it also when only the thread ends that started us.
+    """
+    try:
+        descriptor = os.pidfd_open(worker)
+    except ProcessLookupError:
+        raise
+    except OSError:
+        return None
+    if os.getppid() != worker:  # it has gone, and another has its number
+        raise ProcessLookupError
+    return descriptor
 
 
 class Helper:
     """Forks a keeper for each line that comes over the channel, and buries the keepers."""
 
-    def __init__(self, channel: socket.socket, machine: Machine) -> None:
+    def __init__(self, channel: socket.socket, machine: Machine, worker: int | None) -> None:
         self._channel = channel
         self._machine = machine
+        self._worker = worker
         self._keepers: set[int] = set()
         self._wakes, self._woken = socket.socketpair()
 
@@ -71,11 +93,13 @@ class Helper:
         with selectors.DefaultSelector() as selector:
             selector.register(self._channel, selectors.EVENT_READ)
             selector.register(self._wakes, selectors.EVENT_READ)
+            if self._worker is not None:
+                selector.register(self._worker, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     if key.fileobj is self._wakes:
                         self._reap()
-                    elif not self._take():
+                    elif key.fileobj is not self._channel or not self._take():
                         return
 
     def _take(self) -> bool:
@@ -92,13 +116,12 @@ class Helper:
             os.close(line)
         return bool(data)
 
-    def leave(self) -> Machine:
-        """Give up in a fork what is the helper's alone; return what the keeper needs."""
+    def keep(self, line: socket.socket) -> None:
+        """Serve a command; in a fork."""
         # With a copy of the channel here, the worker would not see that the helper has died.
-        self._channel.close()
-        self._wakes.close()
-        self._woken.close()
-        return self._machine
+        for end in (self._channel, self._wakes, self._woken):
+            end.close()
+        keep(line, self._machine, self._worker)
 
     def _reap(self) -> None:
         with suppress(BlockingIOError):
@@ -135,7 +158,7 @@ def _be_keeper(channel: socket.socket, helper: Helper) -> NoReturn:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        keep(channel, helper.leave())
+        helper.keep(channel)
         status = 0
     except BaseException:  # noqa: BLE001 - this is a copy of the helper: it must not go on as one
         sys.excepthook(*sys.exc_info())

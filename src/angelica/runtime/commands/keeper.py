@@ -32,8 +32,11 @@ _HELD: Final = 256 << 10
 _LAST_WORDS: Final = 30.0
 
 
-def keep(channel: socket.socket, machine: Machine) -> None:
-    """Serve one command over its channel, from the first frame (what to run) to the last (how it ended)."""
+def keep(channel: socket.socket, machine: Machine, worker: int | None) -> None:
+    """Serve one command over its channel, from the first frame (what to run) to the last (how it ended).
+
+    `worker` is a descriptor that becomes readable when the worker ends.
+    """
     become_subreaper()
     channel.sendall(pack({"keeper": os.getpid()}))
     asked = receive(channel)
@@ -46,7 +49,7 @@ def keep(channel: socket.socket, machine: Machine) -> None:
             end: dict[str, Any] = {"reason": "not_started", "message": _said(error)}
         else:
             try:
-                keeper.run()
+                keeper.run(worker)
             except Abandoned:
                 return
             end = keeper.end()
@@ -69,7 +72,7 @@ def _start(channel: socket.socket, asked: dict[str, Any], machine: Machine, clea
     cleanup.callback(reaper.close)
     place = Place(asked["base"], asked["run"], owner, asked["files"])
     cleanup.callback(place.remove)
-    handle = Handle(machine, asked["run"], Bounds(asked["memory"], asked["cpus"], asked["pids"], uid))
+    handle = Handle(machine, asked["run"], Bounds(asked["memory"], asked["cpu"], asked["pids"], uid))
     cleanup.callback(handle.close)
     place.note(handle.directories)
     env = {**asked["env"], "HOME": place.home, "TMPDIR": place.tmp, MARK: asked["run"]}
@@ -107,9 +110,11 @@ class Keeper:
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
+    def run(self, worker: int | None) -> None:
         """Serve until the command has ended and its output is passed on; raises `Abandoned`."""
         self._channel.settimeout(0)
+        if worker is not None:
+            self._selector.register(worker, selectors.EVENT_READ)
         self._selector.register(self._channel, selectors.EVENT_READ)
         self._selector.register(self._reaper.wake, selectors.EVENT_READ)
         while not self._is_over():
@@ -167,8 +172,10 @@ class Keeper:
                 del self._out[: self._send()]
             if events & selectors.EVENT_READ:
                 self._listen()
-        else:
+        elif descriptor in self._pipes:
             self._read(descriptor)
+        else:
+            raise Abandoned
 
     def _send(self) -> int:
         try:

@@ -124,7 +124,7 @@ class CommandRunner:
             "uid": None if owner is None else owner[0],
             "gid": None if owner is None else owner[1],
             "memory": spec.limits.memory,
-            "cpus": spec.limits.cpus,
+            "cpu": spec.limits.cpu,
             "pids": spec.limits.pids,
             "timeout": None if spec.timeout is None else spec.timeout / SECOND,
             "grace": spec.grace / SECOND,
@@ -181,7 +181,7 @@ class _Helper:
     async def start(cls, directory: str, *, groups: bool) -> _Helper:
         ours, theirs = socket.socketpair()
         home = str(Path(angelica.__file__).parent.parent)
-        words = (home, str(theirs.fileno()), directory, "groups" if groups else "no-groups")
+        words = (home, str(theirs.fileno()), directory, "groups" if groups else "no-groups", str(os.getpid()))
         # No variable of ours goes along: whoever is its user could read them there.
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, *words),

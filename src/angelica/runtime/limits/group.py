@@ -44,12 +44,12 @@ class Group:
             self.directories.append(directory)
         return directory
 
-    def bound(self, memory: int | None, cpus: float | None, pids: int) -> None:
+    def bound(self, memory: int | None, cpu: float | None, pids: int) -> None:
         """Set the limits that groups can hold here; raises `OSError` if the kernel refuses one."""
         if memory is not None:
             self._bound_memory(memory)
-        if cpus is not None:
-            quota = max(int(cpus * _PERIOD), _LEAST_QUOTA)
+        if cpu is not None:
+            quota = max(int(cpu * _PERIOD), _LEAST_QUOTA)
             if self._has("cpu"):
                 write(f"{self._v2}/cpu.max", f"{quota} {_PERIOD}")
             elif "cpu" in self._v1:

@@ -28,7 +28,7 @@ class Bounds(NamedTuple):
     """What a command may take: bytes of memory, CPUs (None: no bound), processes and threads; and as which user."""
 
     memory: int | None
-    cpus: float | None
+    cpu: float | None
     pids: int
     uid: int
 
@@ -58,7 +58,7 @@ class Handle:
         self._over = False
         self._others = proc.threads_of(bounds.uid) if self.means["pids"] == "rlimit" else 0
         try:
-            self._group.bound(bounds.memory, bounds.cpus, bounds.pids)
+            self._group.bound(bounds.memory, bounds.cpu, bounds.pids)
         except OSError:
             self._group.close()
             raise
@@ -77,8 +77,8 @@ class Handle:
         """Bound the calling process and all that it will start; in the child, before it gives up its rights."""
         self._group.enter()
         bounds = self.bounds
-        if bounds.cpus is not None and self.means["cpu"] == "affinity":
-            _pin(math.ceil(bounds.cpus))
+        if bounds.cpu is not None and self.means["cpu"] == "affinity":
+            _pin(math.ceil(bounds.cpu))
         if self.means["pids"] == "rlimit" and bounds.uid != 0:
             # It counts all that the user runs, here and elsewhere. For root it would be no limit at all.
             _lower(resource.RLIMIT_NPROC, self._others + bounds.pids)

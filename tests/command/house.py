@@ -153,5 +153,5 @@ def left_in(directory):
     """What runs have left where they ran, and in the trees of control groups."""
     places = [path.name for path in Path(directory).glob("run-*")]
     RUNS.update(name.removeprefix("run-") for name in places)
-    groups = Path("/sys/fs/cgroup").glob("**/angelica-*")
-    return places + [str(path) for path in groups if path.name.removeprefix("angelica-") in RUNS]
+    groups = [above for above, _, _ in os.walk("/sys/fs/cgroup")]  # which minds no group that goes while it walks
+    return places + [group for group in groups if group.rpartition("/angelica-")[2] in RUNS]

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 from angelica.domain.command import Limits
+from angelica.runtime.commands import helper_process
+from angelica.runtime.commands import runner as runner_module
+from angelica.runtime.commands.helper_process import RunnerFailed
 from angelica.runtime.limits import proc
 from angelica.runtime.limits.machine import NOTHING, probe
 from tests.command.house import (
@@ -71,7 +74,7 @@ def test_a_time_out_ends_a_spin_that_ignores_sigterm(directory, groups):
     assert alive(name) == []
     assert left_in(directory) == []
     assert done.end.usage.cpu_source == means(groups)["cpu_seconds"]
-    assert 0.1 < done.end.usage.cpu_seconds < 2.5
+    assert 0.01 < done.end.usage.cpu_seconds < 2.5
 
 
 def test_one_that_heeds_sigterm_can_say_its_last_words(directory):
@@ -208,6 +211,24 @@ def test_the_cpus_are_bounded(directory):
             assert done.end.usage.cpu_seconds < 0.6
 
 
+@BOTH
+def test_the_cpu_seconds_of_a_whole_tree_are_told(directory, groups):
+    spin = f"{PYTHON} -c 'import time\nwhile time.process_time() < 0.25: pass'"
+    # Two are waited for, one is orphaned, and one leaves the session.
+    script = f"""
+        {spin}
+        ({spin}; : > $TMPDIR/orphan) &
+        (setsid sh -c "{spin}; : > $TMPDIR/session" &)
+        {spin}
+        until [ -e $TMPDIR/orphan ] && [ -e $TMPDIR/session ]; do sleep 0.05; done
+        sleep 0.2
+    """
+    done = run(directory, "/bin/sh", "-c", script, groups=groups)
+    assert done.end.exit_code == 0, done.why
+    assert done.end.usage.cpu_source == means(groups)["cpu_seconds"]
+    assert 0.75 < done.end.usage.cpu_seconds < 2
+
+
 def test_children_that_nobody_waits_for_are_buried(directory):
     script = """
         import os, time
@@ -301,6 +322,50 @@ def test_keeper_and_helper_are_killed_at_once(directory):
 
     play(story())
     assert left_in(directory) == []
+
+
+@BOTH
+def test_a_keeper_that_was_stopped_does_not_hold_the_worker(directory, groups, monkeypatch):
+    monkeypatch.setattr(runner_module, "OVERDUE", 0.5)
+    name = canary()
+
+    async def story(**how):
+        async with runner_in(directory, groups=groups) as runner:
+            lines, stop = [], asyncio.Event()
+            script = f"(setsid {sleeper(name)} &) ; echo $PPID; {sleeper(name)}"
+            task = asyncio.create_task(
+                ran(runner, "/bin/sh", "-c", script, stop=stop, on_lines=lambda _, more: lines.extend(more), **how)
+            )
+            await until(lambda: lines and len(alive(name)) >= 2)
+            os.kill(int(lines[0]), signal.SIGSTOP)
+            if not how:
+                stop.set()
+            assert (await task).end.reason == "crashed"
+
+    for how in ({}, {"timeout": 0.5}):
+        play(story(**how))
+        assert alive(name) == []
+        assert left_in(directory) == []
+
+
+def test_a_helper_that_was_stopped_is_replaced(directory, monkeypatch):
+    monkeypatch.setattr(runner_module, "FORK_WITHIN", 0.3)
+    monkeypatch.setattr(helper_process, "LEAVE_WITHIN", 0.3)
+
+    async def story():
+        async with runner_in(directory) as runner:
+            await runner.start()
+            os.kill(runner.helper_pid, signal.SIGSTOP)
+            assert (await ran(runner, "/bin/echo", "on")).out == ["on"]
+
+    play(story())
+    assert left_in(directory) == []
+
+
+def test_a_helper_that_cannot_start_is_told(directory, monkeypatch):
+    monkeypatch.setattr(helper_process, "_PROGRAM", "raise SystemExit(3)")
+    with pytest.raises(RunnerFailed, match="did not start"):
+        run(directory, "/bin/true")
 
 
 def test_a_cancelled_run_is_killed_and_leaves_nothing(directory):

@@ -20,7 +20,7 @@ from angelica.errors import InvalidValue
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.commands.payload import decode, encode
-from angelica.runtime.executors.command import COMMAND_CODE, CommandExecutor
+from angelica.runtime.executors.command import COMMAND_CODE, CommandExecutor, Commands
 from angelica.runtime.journal import Journal
 from tests.command.house import PYTHON, ROOT, RUN_AS, alive, left_in, play, runner_in, until
 from tests.storage.world import new
@@ -88,9 +88,7 @@ async def executor(directory, slots=2, allowed=ALLOWED, environ=None):
             steps=AttemptSteps(wall=CLOCK.wall),
             begin=house.begin,
             done=house.done,
-            runner=runner,
-            allowed=allowed,
-            environ=environ or {},
+            commands=Commands(runner, allowed, grace=SECOND, environ=environ or {}),
             on_end=lambda made, end: house.ends.__setitem__(made.task_id, end),
         )
         house.runner = runner
@@ -267,7 +265,7 @@ def test_every_reason_to_stop_ends_the_process(directory, reason):
     else:
         assert outcome == (Cancelled(message="why") if reason == "cancel" else Released())
     # What is lost may run elsewhere already: it gets no grace.
-    assert took < 2 if reason == "lost" else 3 <= took < 5
+    assert took < 0.9 if reason == "lost" else 1 <= took < 3
 
 
 def test_its_own_time_out_holds_if_it_is_the_shorter_one(directory):

@@ -5,39 +5,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
-import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import angelica
 from angelica.clock import SECOND
 from angelica.runtime.commands.checks import user_for
 from angelica.runtime.commands.frames import HEADER, BadFrame, body_length, pack, unpack
+from angelica.runtime.commands.helper_process import HelperProcess, RunnerFailed
 from angelica.runtime.commands.place import sweep
 from angelica.runtime.commands.spec import CommandEnd, CommandSpec, Usage
+from angelica.runtime.limits import proc
 
 log: Final = logging.getLogger("angelica.commands")
 
 OnLines = Callable[[str, list[str]], object]
 """Takes a stream (`stdout`, `stderr`) and lines of it, without their ends; called on the event loop."""
 
-# The standard library comes first on its path, so that no module beside ours can stand in for one of it.
-_PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv.pop(1)); from angelica.runtime.commands.helper import main; main()"
-)
-_START_WITHIN: Final = 20.0
-_LEAVE_WITHIN: Final = 5.0
+OVERDUE: Final = 10.0
+"""Seconds after which a keeper that should have ended its command is killed itself: the command may have stopped it."""
+
+FORK_WITHIN: Final = 20.0
+"""Seconds in which the helper has forked a keeper; else another helper is started."""
+
 _RETRY: Final = 0.005
 _TRIES: Final = 3
 
 
-class RunnerFailed(Exception):
-    """The helper could not be started; the text says why."""
+class Line(NamedTuple):
+    """A line to a keeper, with its process id."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    keeper: int
 
 
 class CommandRunner:
@@ -51,7 +55,7 @@ class CommandRunner:
     def __init__(self, directory: str | Path | None = None, *, groups: bool = True) -> None:
         self.directory = str(directory or Path(tempfile.gettempdir()) / f"angelica-commands-{os.geteuid()}")
         self._groups = groups
-        self._helper: _Helper | None = None
+        self._helper: HelperProcess | None = None
         self._starting = asyncio.Lock()
 
     @property
@@ -71,7 +75,7 @@ class CommandRunner:
                 if self._helper is not None:
                     log.warning("the helper for commands has died; starting another")
                     await self._helper.close()
-                self._helper = await _Helper.start(self.directory, groups=self._groups)
+                self._helper = await HelperProcess.start(self.directory, groups=self._groups)
             return self._helper.facts
 
     async def close(self) -> None:
@@ -96,18 +100,21 @@ class CommandRunner:
         """
         owner = user_for(spec.run_as)
         run = os.urandom(12).hex()
-        async with self._line() as (reader, writer):
-            words = [
-                asyncio.create_task(_tell(writer, event, at_once=at_once))
+        async with self._line() as line:
+            tells = [
+                _tell(line, event, spec.grace / SECOND, at_once=at_once)
                 for event, at_once in ((stop, False), (hasten, True))
                 if event is not None
             ]
+            if spec.timeout is not None:
+                tells.append(_end_overdue(line.keeper, (spec.timeout + spec.grace) / SECOND))
+            tasks = [asyncio.create_task(tell) for tell in tells]
             try:
-                writer.write(pack(self._asked(spec, run, owner)))
-                end = await _listen(reader, on_lines)
+                line.writer.write(pack(self._asked(spec, run, owner)))
+                end = await _listen(line.reader, on_lines)
             finally:
-                for word in words:
-                    word.cancel()
+                for task in tasks:
+                    task.cancel()
         if end is not None:
             return _end(end)
         # Nobody is left who would clean up. The groups and the mark lead to what still runs.
@@ -132,24 +139,28 @@ class CommandRunner:
         }
 
     @asynccontextmanager
-    async def _line(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def _line(self) -> AsyncIterator[Line]:
         """A line to a keeper of its own; when it is closed, the keeper kills what it keeps."""
         for _ in range(_TRIES):
-            reader, writer = await asyncio.open_connection(sock=await self._hand_over())
+            helper, ours = await self._hand_over()
+            reader, writer = await asyncio.open_connection(sock=ours)
             try:
                 # Only a keeper that is there is told what to run: a helper that died with the line in its hands has
                 # run nothing, and the next one can be asked.
-                if await _next(reader) is not None:
-                    yield reader, writer
+                said = await asyncio.wait_for(_next(reader), FORK_WITHIN)
+                if said is not None:
+                    yield Line(reader, writer, said["keeper"])
                     return
+            except TimeoutError:
+                helper.dead = True
             finally:
                 writer.close()
                 with suppress(OSError):
                     await writer.wait_closed()
         raise RunnerFailed(f"the helper for commands has died {_TRIES} times in a row")
 
-    async def _hand_over(self) -> socket.socket:
-        """Give one end of a new line to the helper, to fork a keeper for it; return ours."""
+    async def _hand_over(self) -> tuple[HelperProcess, socket.socket]:
+        """Give one end of a new line to the helper, to fork a keeper for it; return the helper and our end."""
         while True:
             await self.start()
             helper = self._helper
@@ -158,7 +169,7 @@ class CommandRunner:
             ours, theirs = socket.socketpair()
             try:
                 socket.send_fds(helper.channel, [b"+"], [theirs.fileno()])
-                return ours
+                return helper, ours
             except BlockingIOError:
                 await asyncio.sleep(_RETRY)
             except OSError:  # it has died since we looked
@@ -168,72 +179,17 @@ class CommandRunner:
             ours.close()
 
 
-class _Helper:
-    """A helper process that has started."""
-
-    def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, facts: Mapping[str, Any]) -> None:
-        self.process = process
-        self.channel = channel
-        self.facts = facts
-        self.dead = False
-
-    @classmethod
-    async def start(cls, directory: str, *, groups: bool) -> _Helper:
-        ours, theirs = socket.socketpair()
-        home = str(Path(angelica.__file__).parent.parent)
-        words = (home, str(theirs.fileno()), directory, "groups" if groups else "no-groups", str(os.getpid()))
-        # No variable of ours goes along: whoever is its user could read them there.
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, *words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
-            pass_fds=(theirs.fileno(),),
-        )
-        theirs.close()
-        ours.setblocking(False)  # noqa: FBT003 - takes no keyword
-        helper = cls(process, ours, {})
-        try:
-            helper.facts = await asyncio.wait_for(_first_words(ours), _START_WITHIN)
-        except (TimeoutError, BadFrame, OSError) as error:
-            helper.facts = {"failed": f"it said nothing: {error}"}
-        if "failed" in helper.facts:
-            await helper.close()
-            raise RunnerFailed(f"the helper for commands did not start: {helper.facts['failed']}")
-        return helper
-
-    def is_gone(self) -> bool:
-        """Whether it has died."""
-        return self.dead or self.process.returncode is not None
-
-    async def close(self) -> None:
-        """Let it leave; kill it if it does not."""
-        self.channel.close()
-        try:
-            await asyncio.wait_for(self.process.wait(), _LEAVE_WITHIN)
-        except TimeoutError:
-            self.process.kill()
-            await self.process.wait()
-
-
-async def _first_words(channel: socket.socket) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-
-    async def exactly(count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            more = await loop.sock_recv(channel, count - len(data))
-            if not more:
-                raise BadFrame("it has died")
-            data += more
-        return data
-
-    return unpack(await exactly(body_length(await exactly(HEADER))))
-
-
-async def _tell(writer: asyncio.StreamWriter, event: asyncio.Event, *, at_once: bool) -> None:
+async def _tell(line: Line, event: asyncio.Event, grace: float, *, at_once: bool) -> None:
     await event.wait()
-    writer.write(pack({"at_once": at_once}))
+    line.writer.write(pack({"at_once": at_once}))
+    await _end_overdue(line.keeper, 0 if at_once else grace)
+
+
+async def _end_overdue(keeper: int, seconds: float) -> None:
+    """Kill a keeper that has not ended its command in time: a command of our own user can stop it, or trace it."""
+    await asyncio.sleep(seconds + OVERDUE)
+    log.error("the keeper %d of a command is overdue; killing it", keeper)
+    proc.send(keeper, signal.SIGKILL)
 
 
 async def _listen(reader: asyncio.StreamReader, on_lines: OnLines) -> dict[str, Any] | None:

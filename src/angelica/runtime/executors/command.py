@@ -8,6 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from angelica import strict_json
@@ -21,9 +22,10 @@ from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.commands.checks import CannotRun
 from angelica.runtime.commands.environment import environment
+from angelica.runtime.commands.helper_process import RunnerFailed
 from angelica.runtime.commands.payload import decode
-from angelica.runtime.commands.runner import CommandRunner, RunnerFailed
-from angelica.runtime.commands.spec import CommandEnd, CommandSpec
+from angelica.runtime.commands.runner import CommandRunner
+from angelica.runtime.commands.spec import GRACE, CommandEnd, CommandSpec
 from angelica.runtime.executors.base import Begin, Done
 
 LAST_WORDS: Final = 5.0
@@ -48,12 +50,25 @@ class _CommandCode:
 COMMAND_CODE: Final[Any] = _CommandCode()
 
 
-class CommandExecutor:
-    """Up to `slots` commands at once.
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What a worker runs commands with.
 
-    What a task asks for is checked against `allowed`, this worker's own configuration: a row of the store chooses
-    among what is allowed here, and is never run for what it says. `environ` is the environment that the `env` lists
-    choose from (default: our own).
+    `allowed` is its own configuration. `grace` (microseconds) passes between SIGTERM and SIGKILL. `environ` is the
+    environment that the `env` lists choose from.
+    """
+
+    runner: CommandRunner
+    allowed: AllowList
+    grace: int = GRACE
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+class CommandExecutor:
+    """Up to `slots` commands at once; it closes their runner with itself.
+
+    What a task asks for is checked against this worker's own configuration: a row of the store chooses among what
+    is allowed here, and is never run for what it says. `on_end` hears how each command ended and what it took.
     """
 
     kind = "command"
@@ -65,19 +80,15 @@ class CommandExecutor:
         steps: AttemptSteps,
         begin: Begin,
         done: Done,
-        runner: CommandRunner,
-        allowed: AllowList,
+        commands: Commands,
         on_end: OnEnd | None = None,
-        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.slots = slots
         self._steps = steps
         self._begin = begin
         self._done = done
-        self._runner = runner
-        self._allowed = allowed
+        self._commands = commands
         self._on_end = on_end
-        self._environ = os.environ if environ is None else environ
         self._backlog: deque[Assignment] = deque()
         self._running: dict[asyncio.Task[None], asyncio.Event] = {}
 
@@ -110,7 +121,7 @@ class CommandExecutor:
             await asyncio.wait(list(self._running), timeout=LAST_WORDS)
         for task in list(self._running):
             task.cancel()  # closes its line: the keeper kills what it keeps, whether we wait for it or not
-        await self._runner.close()
+        await self._commands.runner.close()
 
     def _fill(self) -> None:
         while self._backlog and len(self._running) < self.slots:
@@ -138,7 +149,7 @@ class CommandExecutor:
             return refusal
         try:
             name, argv = decode(assignment.task.spec.payload)
-            command = self._allowed.recheck(name, argv)
+            command = self._commands.allowed.recheck(name, argv)
         except Refused as error:
             return Failed(_error(assignment, reasons.COMMAND_NOT_ALLOWED, str(error)), final=True)
         stop = asyncio.Event()
@@ -152,7 +163,7 @@ class CommandExecutor:
         if assignment.stop_reason is not None:
             return self._steps.stopped(assignment)
         try:
-            end = await self._runner.run(
+            end = await self._commands.runner.run(
                 self._spec(assignment, command, argv),
                 on_lines=lambda stream, lines: _write(assignment, stream, lines),
                 stop=stop,
@@ -173,7 +184,7 @@ class CommandExecutor:
             tuple(argv),
             environment(
                 command,
-                self._environ,
+                self._commands.environ,
                 task_id=assignment.task_id,
                 attempt=assignment.attempt,
                 queue=assignment.queue,
@@ -183,6 +194,7 @@ class CommandExecutor:
             run_as=command.run_as,
             limits=command.limits,
             timeout=None if timeout is None else timeout + (_SLACK if timeout != command.timeout else 0),
+            grace=self._commands.grace,
         )
 
     def _outcome(self, assignment: Assignment, end: CommandEnd, command: Command) -> Outcome:

@@ -9,6 +9,8 @@ from angelica.engine import Engine as Engine
 from angelica.errors import Aborted as Aborted
 from angelica.errors import AngelicaError as AngelicaError
 from angelica.errors import Cancel as Cancel
+from angelica.errors import CommandNotAllowed as CommandNotAllowed
+from angelica.errors import CommandsDisabled as CommandsDisabled
 from angelica.errors import Conflict as Conflict
 from angelica.errors import Fail as Fail
 from angelica.errors import IdConflict as IdConflict
@@ -38,6 +40,7 @@ from angelica.errors import UniqueConflict as UniqueConflict
 from angelica.errors import UnknownFunction as UnknownFunction
 from angelica.errors import VersionConflict as VersionConflict
 from angelica.errors import WaitTimeout as WaitTimeout
+from angelica.errors import WorkerConflict as WorkerConflict
 from angelica.runtime.context import Context as Context
 from angelica.runtime.functions import Function as Function
 from angelica.runtime.handle import TaskHandle as TaskHandle
@@ -50,6 +53,8 @@ __all__ = [
     "AngelicaError",
     "BackgroundTasks",
     "Cancel",
+    "CommandNotAllowed",
+    "CommandsDisabled",
     "Conflict",
     "Context",
     "Engine",
@@ -90,6 +95,7 @@ __all__ = [
     "UnknownFunction",
     "VersionConflict",
     "WaitTimeout",
+    "WorkerConflict",
     "exponential_backoff",
 ]
 

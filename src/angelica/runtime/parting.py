@@ -27,6 +27,8 @@ async def write_last(completer: Completer, notes: Notes, seconds: float) -> None
 async def sign_off(storage: Storage, worker: str, *, now: Now) -> None:
     """Take the worker out of the list."""
     try:
-        await storage.end_worker(worker, now=now)
+        held = await storage.end_worker(worker, now=now)
+        if held:
+            log.warning("%d task(s) are left to the sweep: the store still has them as ours", held)
     except StorageError as error:
         log.warning("could not sign off, the lease runs out by itself: %s", error)

@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from angelica.clock import SECOND
+from angelica.domain.outcome import Released
 from angelica.http.app import create_app
 from angelica.storage.protocol import Beat, Claim, Control, WorkerInfo
 from tests.http.house import House, browse
@@ -23,7 +24,8 @@ def beat(
 ) -> None:
     now = house.clock.now()
     info = WorkerInfo(worker, "node-1", now.boot, 7, 1, "0.2.0", now.wall, 40, heeds=heeds)
-    info = replace(info, capacity={"async": 40, "thread": 8}, functions=("add",), labels={"gpu": "true"}, **parts)
+    known = {"capacity": {"async": 40, "thread": 8}, "functions": ("add",), "labels": {"gpu": "true"}}
+    info = replace(info, **{**known, **parts})
     house.do(house.storage.heartbeat(Beat(info, now.tick + lease, now.wall), now=now))
 
 
@@ -131,3 +133,29 @@ def test_refusals(client: TestClient, house: House) -> None:
     for method, path in (("GET", "/workers/none"), ("POST", "/workers/none/drain"), ("POST", "/workers/a/b/c/stop")):
         assert client.request(method, path).status_code == 404, path
     assert client.post(f"/workers/{QUOTED}/drain", json={"reason": "x"}).status_code == 422
+
+
+def test_what_no_live_worker_can_run_is_told(client: TestClient, house: House) -> None:
+    beat(house, functions=("add",))
+    client.post("/tasks", json={"name": "render", "task_id": "t1"})
+    (task,) = house.do(house.storage.exchange([], Claim(ID, 1, (("async", 1),)), now=house.clock.now())).claimed
+    house.end(task, Released(held="unknown_function"))
+    shown = client.get("/tasks/t1").json()
+    assert (shown["state"], shown["why"]["code"]) == ("blocked", "unknown_function")
+    blocked = {"reason": "unknown_function", "name": "render", "tasks": 1, "able_workers": 0}
+    assert client.get("/api/status").json()["blocked"] == [blocked]
+    why = client.get("/tasks/t1/why").json()
+    assert (why["code"], why["params"]) == ("unknown_function", {"function": "render", "workers": 0})
+    assert "render" in client.get("/health").json()["detail"]["blocked"]
+    beat(house, "node-2/8-000001", functions=("render",))
+    assert client.get("/tasks/t1").json()["state"] == "queued"
+    assert client.get("/api/status").json()["blocked"] == []
+
+
+def test_a_worker_that_drains_is_nobody_to_wait_for(client: TestClient, house: House) -> None:
+    beat(house, functions=("add",))
+    client.post("/tasks", json={"name": "add", "task_id": "t1"})
+    assert client.get("/tasks/t1/why").json()["code"] == "ahead"
+    client.post(f"/workers/{QUOTED}/drain")
+    why = client.get("/tasks/t1/why").json()
+    assert (why["code"], why["text"]) == ("no_worker", "No worker claims: of 1 live worker each drains or stops.")

@@ -392,6 +392,7 @@ class Player:
                 "attempts": {name: await storage.read_attempts(name) for name in NAMES},
                 "workers": await storage.list_workers(),
                 "functions": await storage.list_functions(),
+                "held": await storage.count_held(),
             }
 
         return self.run(read())

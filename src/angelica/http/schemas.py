@@ -142,6 +142,17 @@ STATUS: Final = thing(
     tasks={"type": "object", "additionalProperties": INTEGER},
     queues={"type": "array", "items": {"type": "object"}},
     workers={"type": "object"},
+    blocked={
+        "type": "array",
+        "items": thing(
+            "Tasks of one function that a rule holds back.",
+            "reason name tasks able_workers",
+            reason=TEXT,
+            name=TEXT,
+            tasks={**INTEGER, "description": "10,000 at most are counted."},
+            able_workers={**INTEGER, "description": "Live workers that could run them and do not drain."},
+        ),
+    },
     scheduler={"type": "object"},
 )
 

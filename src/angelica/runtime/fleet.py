@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from angelica.clock import Now
@@ -14,9 +17,27 @@ WorkerState = Literal["running", "draining", "stopping", "lost"]
 SHOWN_TASKS: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Tasks of one function that a rule holds back: how many (10,000 at most are counted), and who could run them.
+
+    `able` are live workers that take tasks of that function and do not drain.
+    """
+
+    reason: str
+    function: str
+    tasks: int
+    able: int
+
+
 def is_live(row: WorkerRow, now: Now) -> bool:
     """Whether a worker's lease still runs."""
     return row.info.boot == now.boot and row.lease_until > now.tick
+
+
+def takes(row: WorkerRow, now: Now) -> bool:
+    """Whether a worker claims tasks now."""
+    return state_of(row, now) == "running"
 
 
 def state_of(row: WorkerRow, now: Now) -> WorkerState:
@@ -56,6 +77,24 @@ class Fleet:
         """Return what a worker holds now, the oldest first."""
         where = TaskFilter(states=frozenset({State.RUNNING}), worker=worker)
         return (await self._storage.list_tasks(where, limit=limit, newest_first=False)).items
+
+    async def blocked(self) -> tuple[Blocked, ...]:
+        """Return what is held back, by rule and function."""
+        held = await self._storage.count_held()
+        if not held:
+            return ()
+        rows, now = await self.all(), await self.now()
+        able = Counter([name for row in rows if takes(row, now) for name in row.info.functions])
+        return tuple([Blocked(rule, name, count, able[name]) for (rule, name), count in sorted(held.items())])
+
+    @staticmethod
+    def words(blocked: Iterable[Blocked]) -> str:
+        """Say what no live worker can run, empty if there is nothing of that kind."""
+        return "; ".join(
+            f"{each.tasks} task(s) of {each.function} are held ({each.reason}), and no live worker can run them"
+            for each in blocked
+            if not each.able
+        )
 
     async def control(self, worker: str, control: Control) -> WorkerRow:
         """Ask a worker to drain, to run again or to stop; return it as it stands then.

@@ -246,10 +246,13 @@ class Service:
         try:
             status = await self._storage.status()
             detail["store"] = {"kind": status.kind, "schema_version": status.schema_version}
+            # Told, but no failure of ours: a balancer that took us out for it would refuse submits as well.
             deserted = await self._deserted()
             if deserted is not None:
-                # Told, but no failure of ours: a balancer that took us out for it would refuse submits as well.
                 detail["workers"] = deserted
+            blocked = self.fleet.words(await self.fleet.blocked())
+            if blocked:
+                detail["blocked"] = blocked
         except StorageError as error:
             failing.append("store")
             detail["store"] = {"problem": error.code}

@@ -260,6 +260,10 @@ class MemoryStorage(MemorySchedules):
             tallies = self._table.tallies
             return {(queue, state): n for queue, tally in tallies.items() for state, n in tally.items() if n}
 
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        with self._lock:
+            return self._table.held_counts(limit)
+
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         with self._lock:
             return ahead(self._table, task, limit)

@@ -221,6 +221,10 @@ class Table:
                 row.held = None
                 self._make_ready(row)
 
+    def held_counts(self, limit: int) -> dict[tuple[str, str], int]:
+        """Return how many rows each (rule, function) holds, each up to `limit`."""
+        return {key: min(len(rows), limit) for key, rows in self._parked.items() if rows}
+
     def annotate(self, note: Note) -> bool:
         """Write a checkpoint or progress; False if stale."""
         row = self.rows.get(note.task_id)

@@ -523,6 +523,10 @@ class Reader(Protocol):
         """Return how many tasks stand in each (queue, state); zero counts may be left out."""
         ...
 
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        """Return how many tasks each (rule, function) holds back, each counted up to `limit`."""
+        ...
+
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         """Return how many ready tasks of its queue and executor come before it by priority, `run_at`, id."""
         ...

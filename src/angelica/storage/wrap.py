@@ -73,6 +73,7 @@ READS: Final = SCHEDULE_READS | frozenset(
         "list_functions",
         "list_workers",
         "counts",
+        "count_held",
         "count_ahead",
         "time",
     }
@@ -161,6 +162,9 @@ class Wrapping(WrappedSchedules):
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._call("counts", self.inner.counts)
+
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        return await self._call("count_held", lambda: self.inner.count_held(limit=limit))
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._call("count_ahead", lambda: self.inner.count_ahead(task, limit=limit))

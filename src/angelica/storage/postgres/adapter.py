@@ -198,6 +198,9 @@ class PostgresStorage(PostgresSchedules):
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._read(reads.counts)
 
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        return await self._read(partial(reads.count_held, limit=limit))
+
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._read(partial(reads.count_ahead, task=task, limit=limit))
 

@@ -72,6 +72,11 @@ async def counts(db: Statements) -> dict[tuple[str, State], int]:
     return {(queue, State(state)): n for queue, state, n in await db.rows("counts")}
 
 
+async def count_held(db: Statements, *, limit: int) -> dict[tuple[str, str], int]:
+    """Return how many tasks each (rule, function) holds back, each up to `limit`."""
+    return {(rule, function): n for rule, function, n in await db.rows("held_counts", limit)}
+
+
 async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     """Return how many ready tasks come before this one, up to `limit`."""
     spec = task.spec

@@ -45,9 +45,7 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
         return None
     params = {"queue": task.queue, "function": task.function, "workers": len(live)}
     if not live and drained:
-        text = (
-            f"{_count(drained, 'worker')} {'is' if drained == 1 else 'are'} alive, and none of them claims: they drain."
-        )
+        text = f"No worker claims: of {_count(drained, 'live worker')} each drains or stops."
     elif not live:
         text = "No worker is alive."
     elif not serving:

@@ -18,6 +18,7 @@ from angelica.storage.protocol import (
     Claim,
     Enqueued,
     Exchanged,
+    LimitPut,
     LogLine,
     Request,
     Storage,
@@ -32,8 +33,8 @@ LEASE = 15 * SECOND
 
 
 def new(task_id: str, function: str = "f", /, **parts: Any) -> NewTask:
-    """A task that is due at once; `labels`, `digest`, `parent_id`, `retry_of` and `headers` go to its extras."""
-    rare = {k: parts.pop(k) for k in ("labels", "digest", "parent_id", "retry_of", "headers") if k in parts}
+    """A task that is due at once; `labels`, `digest`, `parent_id`, `retry_of`, `headers` and `limits` go to its extras."""
+    rare = {k: parts.pop(k) for k in ("labels", "digest", "parent_id", "retry_of", "headers", "limits") if k in parts}
     fields = {"payload": '{"args":[],"kwargs":{}}', "run_at": START, "created_at": START, **parts}
     return NewTask(task_id, function, **fields, extras=Extras(**rare))
 
@@ -154,6 +155,18 @@ class World:
 
     def cancel(self, *task_ids: str, reason: str = "cancelled") -> tuple[CancelStatus, ...]:
         return self.run(self.storage.cancel_many(task_ids, reason=reason, now=self.now))
+
+    def limit(self, gate: str, /, *, by: str = "", **changes: Any) -> None:
+        """Set what an operator can set at a gate."""
+        self.run(self.storage.put_limits([LimitPut(gate, changes=changes, by=by)], now=self.now))
+
+    def declare(self, gate: str, /, **settings: Any) -> None:
+        """Set what code declares of a gate."""
+        self.run(self.storage.put_limits([LimitPut(gate, declared=settings)], now=self.now))
+
+    def gates(self) -> dict[str, int]:
+        """How many run at each gate."""
+        return {row.gate: row.running for row in self.run(self.storage.list_limits())}
 
     def expired(self) -> list[str]:
         return ids(self.run(self.storage.expired(now=self.now)))

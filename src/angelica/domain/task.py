@@ -87,7 +87,8 @@ class Extras:
 
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters and routing,
     `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of the canonical request when the
-    client chose the id. `user_data` of a hook rides in `extensions`.
+    client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the limits that it counts towards,
+    each as "name" or "name/key".
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -98,6 +99,7 @@ class Extras:
     parent_id: str | None = None
     retry_of: str | None = None
     schedule_id: str | None = None
+    limits: tuple[str, ...] = ()
 
 
 NO_EXTRAS: Final = Extras()

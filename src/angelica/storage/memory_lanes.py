@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 
 from angelica.clock import Now
-from angelica.domain.claims import rank_levels
+from angelica.domain.claims import AGEING, rank_levels
 from angelica.storage.memory_rows import Row
 
 Entry = tuple[int, str, int, Row]
@@ -119,14 +119,14 @@ class Lanes:
         """Return how many rows are ready."""
         return sum(lane.live for lane in self._lanes.get((queue, executor), {}).values())
 
-    def take_ready(self, queue: str, executor: str, limit: int, *, now: Now) -> list[Row]:
+    def take_ready(self, queue: str, executor: str, limit: int, *, now: Now, ageing: int = AGEING) -> list[Row]:
         """Take up to `limit` ready rows in the order of claim."""
         levels = self._lanes.get((queue, executor))
         if levels is None:
             return []
         heads = [(priority, lane.head()) for priority, lane in levels.items() if lane.live]
         ranks = [(priority, head.run_at) for priority, head in heads if head is not None]
-        order = rank_levels(ranks, now=now) if len(ranks) > 1 else [priority for priority, _ in ranks]
+        order = rank_levels(ranks, now=now, ageing=ageing) if len(ranks) > 1 else [priority for priority, _ in ranks]
         taken: list[Row] = []
         for priority in order:
             taken += levels[priority].take(limit - len(taken))

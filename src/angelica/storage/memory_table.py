@@ -12,6 +12,7 @@ from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
+from angelica.storage.memory_gates import Gates
 from angelica.storage.memory_lanes import Lanes
 from angelica.storage.memory_rows import Row
 from angelica.storage.protocol import Control, ControlStatus, LogLine, Note, WorkerInfo
@@ -56,6 +57,7 @@ class Table:
     def __init__(self, *, keeps_few: bool = False) -> None:
         self.rows: dict[str, Row] = {}
         self.lanes = Lanes()
+        self.gates = Gates()
         self.holders: dict[str, Holder] = {}
         self.tallies: dict[str, dict[State, int]] = {}
         self.unfinished = 0
@@ -160,6 +162,8 @@ class Table:
         if end.expired_by is not None and not holder.void(end.expired_by, now.boot):
             return None
         del holder.running[end.task_id]
+        if end.task_id in self.gates.passed:
+            self.gates.leave(end.task_id, refund=end.outcome == "released")
         row.tally[_RUNNING] -= 1
         row.revision += 1
         if row.failures != end.failures or row.crashes != end.crashes:
@@ -220,6 +224,22 @@ class Table:
             for row in self._parked.pop((rule, function), {}).values():
                 row.held = None
                 self._make_ready(row)
+
+    def park(self, row: Row, rule: str) -> None:
+        """Hold a row that was taken from its lane."""
+        row.held = rule
+        row.revision += 1
+        self._parked.setdefault((rule, row.spec.function), {})[row.spec.id] = row
+
+    def unpark(self, row: Row) -> None:
+        """Make a held row ready."""
+        self.withdraw(row)
+        row.held = None
+        self._make_ready(row)
+
+    def parked(self, rule: str) -> list[Row]:
+        """Return the rows that a rule holds."""
+        return [row for (name, _), rows in self._parked.items() if name == rule for row in rows.values()]
 
     def held_counts(self, limit: int) -> dict[tuple[str, str], int]:
         """Return how many rows each (rule, function) holds, each up to `limit`."""

@@ -142,6 +142,11 @@ class PostgresStorage(PostgresSchedules):
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         return await self._read(partial(worker_verbs.expired, now=now, limit=limit))
 
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        if not await self._read(worker_verbs.has_needs):  # as a rule there are none, and nothing to write
+            return 0
+        return await self._write(partial(worker_verbs.park_unmet, now=now, limit=limit))
+
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
 

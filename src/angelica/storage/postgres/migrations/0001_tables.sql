@@ -52,6 +52,8 @@ create index ready on angelica.tasks (queue, executor, priority desc, run_at, id
 create index due on angelica.tasks (run_at, id) where state = 'scheduled';
 create index running on angelica.tasks (worker, id) where state = 'running';
 create index parked on angelica.tasks (held, function, id) where held is not null;
+-- What waits for a worker with the right labels, by its lane (`executor`: the kind, and what else is needed).
+create index incapable on angelica.tasks (executor, id) where held = 'no_capable_worker';
 create index retained on angelica.tasks (retain_until, id) where state in ('succeeded', 'failed', 'cancelled');
 create index listing on angelica.tasks (created_at, id);
 create index failed on angelica.tasks (created_at, id) where state = 'failed';

@@ -42,6 +42,7 @@ NEW_TASK: Final = {
         priority={"type": "integer", "minimum": -128, "maximum": 127, "default": 0},
         version=nullable({"type": "integer", "minimum": 0}),
         labels=TEXTS,
+        requires={**TEXTS, "description": 'Labels that the worker must have, all of them: {"gpu": "true"}.'},
         headers=TEXTS,
         extensions={"type": "object"},
         delay=DURATION,

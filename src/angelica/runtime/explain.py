@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from angelica.clock import Now
 from angelica.domain import reasons
@@ -10,7 +11,9 @@ from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
 from angelica.runtime.fleet import is_live, takes
-from angelica.storage.protocol import Storage, WorkerRow
+from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
+
+CLOSEST: Final = 3
 
 
 async def explain(task: Task, storage: Storage) -> Why | None:
@@ -41,8 +44,11 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
     live = [row.info for row in rows if takes(row, now)]
     drained = sum(is_live(row, now) for row in rows) - len(live)
     serving = [info for info in live if info.queues is None or task.queue in info.queues]
-    if any(task.function in info.functions for info in serving):
+    capable = [info for info in serving if not _missing(task, info)]
+    if any(task.function in info.functions for info in capable):
         return None
+    if live and task.spec.extras.requires and not capable:
+        return _incapable(task, live)
     params = {"queue": task.queue, "function": task.function, "workers": len(live)}
     if not live and drained:
         text = f"No worker claims: of {_count(drained, 'live worker')} each drains or stops."
@@ -60,12 +66,43 @@ def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
     held = task.held or ""
     able = [row.info.id for row in rows if takes(row, now) and task.function in row.info.functions]
     params = {"function": task.function, "workers": len(able)}
+    if held == reasons.NO_CAPABLE_WORKER:
+        return _incapable(task, [row.info for row in rows if takes(row, now)])
     if held != reasons.UNKNOWN_FUNCTION:
         return Why(held, params, text=f"It is held: {held}.")
     text = f"No live worker has code for the function {task.function}; one that has takes it as soon as it starts."
     if able:
         text = f"It met a worker without code for the function {task.function}; {able[0]} has it and takes it next."
     return Why(held, params, text=text)
+
+
+def _missing(task: Task, info: WorkerInfo) -> dict[str, str]:
+    """Return what a task requires and a worker lacks."""
+    return {name: value for name, value in task.spec.extras.requires.items() if info.labels.get(name) != value}
+
+
+def _incapable(task: Task, live: Sequence[WorkerInfo]) -> Why:
+    """Return that no worker has the labels, and which ones lack the least."""
+    closest = sorted(((len(_missing(task, info)), info.id, info) for info in live), key=lambda each: each[:2])[:CLOSEST]
+    params = {
+        "requires": dict(task.spec.extras.requires),
+        "workers": len(live),
+        "closest": [{"worker": name, "missing": _missing(task, info)} for _, name, info in closest],
+    }
+    text = f"None of the {_count(len(live), 'live worker')} has {pairs_text(task.spec.extras.requires)}."
+    if closest:
+        least, name, info = closest[0]
+        text += f" The closest is {name}, without {pairs_text(_missing(task, info))}."
+        if not least:
+            text = f"{name} has what it requires, and frees it with its next heartbeat."
+    elif not live:
+        text = f"No worker claims, and it requires {pairs_text(task.spec.extras.requires)}."
+    return Why(reasons.NO_CAPABLE_WORKER, params, text=text)
+
+
+def pairs_text(labels: Mapping[str, str]) -> str:
+    """Return labels as they are typed."""
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
 
 
 def _scheduled(task: Task) -> Why:

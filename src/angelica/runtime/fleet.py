@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from angelica.clock import Now
+from angelica.domain.reasons import NO_CAPABLE_WORKER
 from angelica.domain.task import State, Task
 from angelica.errors import NotFound, WorkerConflict
 from angelica.storage.protocol import Control, Storage, TaskFilter, WorkerRow
@@ -85,7 +86,13 @@ class Fleet:
             return ()
         rows, now = await self.all(), await self.now()
         able = Counter([name for row in rows if takes(row, now) for name in row.info.functions])
-        return tuple([Blocked(rule, name, count, able[name]) for (rule, name), count in sorted(held.items())])
+        # Who has the labels frees the tasks with the next heartbeat: while they are held, nobody has.
+        return tuple(
+            [
+                Blocked(rule, name, count, 0 if rule == NO_CAPABLE_WORKER else able[name])
+                for (rule, name), count in sorted(held.items())
+            ]
+        )
 
     @staticmethod
     def words(blocked: Iterable[Blocked]) -> str:

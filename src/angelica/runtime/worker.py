@@ -80,6 +80,7 @@ class Worker:
             "async": AsyncExecutor(settings.async_slots, steps=steps, begin=self._begin, done=self._done),
             "thread": ThreadExecutor(settings.thread_slots, steps=steps, begin=self._begin, done=self._done),
         }
+        self._code = code
         self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
@@ -95,7 +96,7 @@ class Worker:
         self._pulse = Pulse(
             storage,
             info,
-            code.names,
+            self._names,
             self._holdings,
             settings.lease,
             means=means,
@@ -137,6 +138,12 @@ class Worker:
             await executor.close()
         self._holdings.close()
 
+    def _names(self) -> tuple[str, ...]:
+        """Return the functions that are known now: some may be declared after the start."""
+        names = tuple(self._code.names())
+        self._completer.known = frozenset(names)
+        return names
+
     def _heed(self, control: Control) -> None:
         """Do what an operator asks for: claim no more, claim again, or end."""
         if self._pulse.doing == "stop":
@@ -144,12 +151,10 @@ class Worker:
         if control == "stop":
             self._dismissed()
             return
-        log.info("asked to %s", control)
         self._completer.claiming = control == "run"
+        self._completer.hunger()
         if control == "drain":
             self._release_waiting()
-        else:
-            self._completer.hunger()
         self._pulse.say(control)
 
     async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:

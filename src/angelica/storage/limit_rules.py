@@ -140,8 +140,8 @@ def first_of(rows: Sequence[tuple[int, int, str]], count: int, *, now: Now) -> l
     levels: dict[int, list[tuple[int, str]]] = {}
     for priority, run_at, task_id in rows:
         levels.setdefault(priority, []).append((run_at, task_id))
-    order = rank_levels([(priority, min(level)[0]) for priority, level in levels.items()], now=now)
-    found = [task_id for priority in order for _, task_id in sorted(levels[priority])]
+    order = rank_levels([("", priority, min(level)[0]) for priority, level in levels.items()], now=now)
+    found = [task_id for _, priority in order for _, task_id in sorted(levels[priority])]
     return found[:count]
 
 

@@ -12,9 +12,11 @@ from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
+from angelica.storage.memory_holds import free, park_unmet
+from angelica.storage.memory_journal import annotate, append_log
+from angelica.storage.memory_limits import MemoryLimits, refill
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
-from angelica.storage.memory_limits import MemoryLimits, refill
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
 from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
 from angelica.storage.protocol import (
@@ -85,7 +87,7 @@ class MemoryStorage(MemoryLimits):
         with self._lock:
             table = self._open_table()
             for line in journal:
-                table.append_log(line)
+                append_log(table, line)
             accepted = [_end(table, end, now) for end in ends]
             self._settle(now)
             if table.gates.left:
@@ -110,7 +112,7 @@ class MemoryStorage(MemoryLimits):
                 if row is not None and row.attempt == attempt and row.started_at is None:
                     row.started_at = started_at
                     row.revision += 1
-            table.free(reasons.UNKNOWN_FUNCTION, info.functions)
+            free(table, holder)
             reply = _compare(holder, beat.held)
         self._ring()
         return reply
@@ -142,6 +144,10 @@ class MemoryStorage(MemoryLimits):
             rows = [row for holder in void for row in holder.running.values()]
             rows.sort(key=lambda row: row.spec.id)
             return tuple(row.view() for row in rows[:limit])
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        with self._lock:
+            return park_unmet(self._open_table(), now=now, limit=limit)
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         with self._lock:
@@ -198,12 +204,12 @@ class MemoryStorage(MemoryLimits):
     async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
         with self._lock:
             table = self._open_table()
-            return frozenset([Lease(line.task_id, line.attempt) for line in lines if not table.append_log(line)])
+            return frozenset([Lease(line.task_id, line.attempt) for line in lines if not append_log(table, line)])
 
     async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
         with self._lock:
             table = self._open_table()
-            return frozenset([Lease(note.task_id, note.attempt) for note in notes if not table.annotate(note)])
+            return frozenset([Lease(note.task_id, note.attempt) for note in notes if not annotate(table, note)])
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from angelica.clock import Now
 from angelica.domain.claims import rotate, share_out
@@ -20,20 +20,21 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken.
 
     For each executor kind in order of `room`: up to its room and to what is left of `wanted`, shared over the queues
-    in order of turn (where none are named: over those that have ready tasks of this kind), each up to the room that
-    its limits leave. Tasks that have lapsed are cancelled instead of claimed, and those that a limit keeps back are
-    held; what they leave free is shared out again, over the queues as they are then.
+    in order of turn (where none are named: over those that have ready tasks of this kind), in each from all lanes of
+    the kind that the worker may take, up to the room that the limits of the queue leave. Tasks that have lapsed are
+    cancelled instead of claimed, and those that a limit keeps back are held; what they leave free is shared out again,
+    over the queues as they are then.
     """
     hand = _Hand(table, claim.worker, now)
     wanted = claim.wanted
     named = None if claim.queues is None else list(dict.fromkeys(claim.queues))
-    for executor, room in claim.room:
+    for kind, room in claim.room:
         left = min(room, wanted)
         while left > 0 and hand.parked < MOST_HELD:
-            names = table.lanes.queues(executor) if named is None else named
-            shares = hand.shares(rotate(names, claim.turn), executor, left)
+            lanes = table.lanes.open_to(claim.offer, kind)
+            shares = hand.shares(rotate(sorted(lanes) if named is None else named, claim.turn), lanes, left)
             before = len(hand.claimed)
-            over = [hand.take(queue, executor, share) for queue, share in shares if share]
+            over = [hand.take(queue, lanes.get(queue, ()), share) for queue, share in shares if share]
             left -= len(hand.claimed) - before
             wanted -= len(hand.claimed) - before
             if not any(over):
@@ -59,25 +60,25 @@ class _Hand:
         """How many rows it has held."""
         return 0 if self.doorway is None else self.doorway.parked
 
-    def shares(self, queues: Sequence[str], executor: str, wanted: int) -> list[tuple[str, int]]:
+    def shares(self, queues: Sequence[str], lanes: Mapping[str, Sequence[str]], wanted: int) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues."""
-        lanes = self.table.lanes
-        if self.doorway is None:
-            if len(queues) == 1:
-                return [(queues[0], wanted)]
-            return list(zip(queues, share_out(wanted, [lanes.ready(name, executor) for name in queues]), strict=True))
-        self.table.gates.meet(self.doorway, [f"queue:{queue}" for queue in queues])
-        counts = [min(lanes.ready(queue, executor), self.doorway.queue_room(queue)) for queue in queues]
+        if self.doorway is None and len(queues) == 1:
+            return [(queues[0], wanted)]
+        counts = [self.table.lanes.ready(queue, lanes.get(queue, ())) for queue in queues]
+        if self.doorway is not None:
+            self.table.gates.meet(self.doorway, [f"queue:{queue}" for queue in queues])
+            rooms = [self.doorway.queue_room(queue) for queue in queues]
+            counts = [min(pair) for pair in zip(counts, rooms, strict=True)]
         return list(zip(queues, share_out(wanted, counts), strict=True))
 
-    def take(self, queue: str, executor: str, share: int) -> bool:
-        """Take up to `share` rows of a lane; say whether any of those looked at were ended or held."""
+    def take(self, queue: str, lanes: Sequence[str], share: int) -> bool:
+        """Take up to `share` rows of these lanes of a queue; say whether any of those looked at were ended or held."""
         doorway = self.doorway
         if doorway is None:
-            rows = self.table.lanes.take_ready(queue, executor, share, now=self.now)
+            rows = self.table.lanes.take_ready(queue, lanes, share, now=self.now)
             return self._start(rows) < len(rows)
         size = max(share, WINDOW) if doorway.parked else share
-        rows = self.table.lanes.take_ready(queue, executor, size, now=self.now, ageing=doorway.ageing(queue))
+        rows = self.table.lanes.take_ready(queue, lanes, size, now=self.now, ageing=doorway.ageing(queue))
         return self._judge(doorway, rows, share)
 
     def finish(self) -> None:
@@ -103,6 +104,7 @@ class _Hand:
             self.table.gates.meet(doorway, gates_of(row.spec))
             held = doorway.shut(row.spec)
             if held is not None:
+                self.table.lanes.add_ready(row)
                 self.table.park(row, held)
                 over = True
             elif started < share:

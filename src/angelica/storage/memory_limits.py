@@ -21,7 +21,8 @@ class MemoryLimits(MemorySchedules):
     async def put_limits(self, puts: Sequence[LimitPut], *, now: Now) -> None:
         with self._lock:
             table = self._open_table()
-            if any([_put(table, put, now) for put in puts]):
+            done = [_put(table, put, now) for put in puts]
+            if any(done):
                 _after(table, now)
         self._ring()
 

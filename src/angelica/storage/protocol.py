@@ -7,8 +7,8 @@ Laws, each a contract test on every adapter:
 3. Fence: a completion, note or log line applies only to a running task with that attempt (a sweep: only while the
    holder's lease is still past its time); else it is stale and writes nothing, follow-ups included.
 4. Monotonic: an attempt number never repeats.
-5. Order of claim: effective priority level, then `run_at`, then id (`domain.claims` says it exactly), as far as
-   limits let them (`LimitStore`).
+5. Order of claim: effective priority level, then `run_at`, then id, strict inside a queue and lane (`domain.claims`
+   says it exactly), as far as limits let them (`LimitStore`).
 6. Cancel wins over a retry and loses to an end.
 7. One firing: a firing applies only while the schedule's `next_fire_at` and `version` are as it saw them, a fire is
    unique by (schedule, fire time), and its task and the new `next_fire_at` are written in the same transaction.
@@ -24,12 +24,13 @@ unknown and repeating is safe), and no driver's own exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
+from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
 from angelica.domain.limits import EMPTY, Bucket
 from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
@@ -96,7 +97,8 @@ class Claim:
     """What a worker can take.
 
     `queues` None means every queue (in order of name). `room` is the number of free slots by executor kind, `wanted`
-    the total. `turn` rotates the order of the queues, so that none is served first for ever.
+    the total; lanes of a kind share its room. `turn` rotates the order of the queues, so that none is served first for
+    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`).
     """
 
     worker: str
@@ -104,6 +106,13 @@ class Claim:
     room: tuple[tuple[str, int], ...]
     queues: tuple[str, ...] | None = None
     turn: int = 0
+    labels: Mapping[str, str] = field(default_factory=nothing)
+    functions: Collection[str] = ()
+
+    @property
+    def offer(self) -> Offer:
+        """What the worker has."""
+        return Offer(self.labels, self.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +336,9 @@ class TaskStore(Protocol):
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         """Register or renew a worker and compare what it holds with the store.
 
-        Rows held as `unknown_function` that this worker knows are freed. `started_at` is written for `started`.
+        A worker that is to run frees what was held for want of one like it: as `unknown_function` rows of functions
+        that it knows (from then on only workers that know the function see them: `domain.lanes.known_lane`), and as
+        `no_capable_worker` rows of lanes that it may take. `started_at` is written for `started`.
         """
         ...
 
@@ -344,6 +355,13 @@ class TaskStore(Protocol):
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         """Return running tasks whose worker's lease is past `now.tick`, is of another boot of its host, or is gone."""
+        ...
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        """Hold ready rows of lanes that need more than any live worker has which is to run (`domain.lanes.unmet`).
+
+        At most `limit`, by queue and lane, then priority (higher first), `run_at` and id; returns how many.
+        """
         ...
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
@@ -591,7 +609,7 @@ class Reader(Protocol):
         ...
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
-        """Return how many ready tasks of its queue and executor come before it by priority, `run_at`, id."""
+        """Return how many ready tasks of its queue and lane come before it by priority, `run_at`, id."""
         ...
 
 

@@ -57,6 +57,7 @@ WRITES: Final = (
             "heartbeat",
             "end_worker",
             "promote_due",
+            "park_unmet",
             "cancel_many",
             "delete_tasks",
             "prune",
@@ -114,6 +115,9 @@ class Wrapping(WrappedLimits):
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         return await self._call("expired", lambda: self.inner.expired(now=now, limit=limit))
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        return await self._call("park_unmet", lambda: self.inner.park_unmet(now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._call("cancel_many", lambda: self.inner.cancel_many(task_ids, reason=reason, now=now))

@@ -37,8 +37,8 @@ from angelica.storage.sqlite.backup import Progress, backup_file
 from angelica.storage.sqlite.check import CheckReport, check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
-from angelica.storage.sqlite.opened import Opened, Options
 from angelica.storage.sqlite.limit_verbs import SqliteLimits
+from angelica.storage.sqlite.opened import Opened, Options
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
@@ -129,6 +129,11 @@ class SqliteStorage(SqliteLimits):
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         return await self._read(partial(worker_verbs.expired, now=now, limit=limit))
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        if not await self._read(worker_verbs.has_needs):  # as a rule there are none, and nothing to write
+            return 0
+        return await self._write(partial(worker_verbs.park_unmet, now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))

@@ -66,7 +66,7 @@ class SqliteStatements:
 class SqliteTransaction(SqliteStatements):
     """One write transaction; never leaves the writer's thread. All other writers wait until its end."""
 
-    __slots__ = ("_deltas", "careful", "left", "over", "topics")
+    __slots__ = ("_deltas", "careful", "counted", "left", "over", "topics")
 
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str], *, careful: bool = False) -> None:
         super().__init__(connection, verbs)
@@ -75,6 +75,7 @@ class SqliteTransaction(SqliteStatements):
         self.topics: set[Topic] = set()
         self.over: list[Over] = []
         self.left: Counter[str] = Counter()
+        self.counted: set[str] = set()
 
     async def run(self, verb: str, *values: Value) -> int:
         return self.do(verb, *values)

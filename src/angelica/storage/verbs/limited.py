@@ -8,6 +8,7 @@ from typing import Any
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.gates import gates_of
+from angelica.domain.lanes import may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
@@ -17,7 +18,7 @@ from angelica.storage.verbs.limits import VERSION, close, meet
 from angelica.storage.verbs.transaction import Transaction
 from angelica.storage.verbs.waiting import cancel_waiting
 
-Levels = dict[str, list[tuple[int, int]]]
+Levels = dict[str, list[tuple[str, int, int]]]
 Row = list[Any]
 
 
@@ -34,13 +35,13 @@ async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[lis
         left = min(room, wanted)
         while left > 0 and hand.doorway.parked < MOST_HELD:
             levels: Levels = {}
-            for _, queue, priority, oldest in await tx.levels([executor], queues):
-                levels.setdefault(queue, []).append((priority, oldest))
+            for lane, queue, priority, oldest in await tx.levels([executor], queues):
+                if may_take(lane, claim.offer):
+                    levels.setdefault(queue, []).append((lane, priority, oldest))
             names = rotate(sorted(levels) if queues is None else queues, claim.turn)
             before = len(hand.claimed)
             over = [
-                await hand.take(queue, executor, share, levels[queue])
-                for queue, share in await hand.shares(names, executor, left, levels)
+                await hand.take(queue, share, levels[queue]) for queue, share in await hand.shares(names, left, levels)
             ]
             left -= len(hand.claimed) - before
             wanted -= len(hand.claimed) - before
@@ -61,24 +62,25 @@ class _Hand:
         self.claimed: list[Task] = []
         self.lapsed: list[Task] = []
 
-    async def shares(self, queues: Sequence[str], executor: str, wanted: int, levels: Levels) -> list[tuple[str, int]]:
+    async def shares(self, queues: Sequence[str], wanted: int, levels: Levels) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues that have ready rows, each up to the room that its limits leave."""
         await meet(self.tx, self.doorway, [f"queue:{queue}" for queue in queues])
         counts = []
         for queue in queues:
             most = min(wanted, self.doorway.queue_room(queue)) if queue in levels else 0
             if most > 0 and len(queues) > 1:
-                most = int(await self.tx.value("count_ready", queue, executor, most))
+                lanes = dict.fromkeys(lane for lane, _, _ in levels[queue])
+                most = min(most, sum([await self.tx.value("count_ready", queue, lane, most) for lane in lanes]))
             counts.append(most)
         return [(queue, share) for queue, share in zip(queues, share_out(wanted, counts), strict=True) if share]
 
-    async def take(self, queue: str, executor: str, share: int, levels: Sequence[tuple[int, int]]) -> bool:
-        """Take up to `share` rows of a lane; say whether any of those looked at were ended or held."""
+    async def take(self, queue: str, share: int, levels: Sequence[tuple[str, int, int]]) -> bool:
+        """Take up to `share` rows of these levels of a queue; say whether any of those looked at were ended or held."""
         size = max(share, WINDOW) if self.doorway.parked else share
         rows: list[Row] = []
-        for priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
+        for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
             if len(rows) < size:
-                rows += await self.tx.rows("ready_rows", queue, executor, priority, size - len(rows))
+                rows += await self.tx.rows("ready_rows", queue, lane, priority, size - len(rows))
         return await self._judge(rows, share)
 
     async def _judge(self, rows: Sequence[Row], share: int) -> bool:

@@ -82,7 +82,7 @@ async def meet(tx: Transaction, doorway: Doorway, names: Iterable[str]) -> None:
 async def close(tx: Transaction, doorway: Doorway, *, now: Now) -> None:
     """Write down who has passed which gate in a claim, and let others go on."""
     if doorway.passes:
-        await tx.run("put_passes", to_json(doorway.passes))
+        await _put_passes(tx, doorway.passes)
     await put_buckets(tx, doorway.charged())
     if doorway.wake:
         await refill(tx, doorway.wake, now=now)
@@ -179,9 +179,9 @@ async def _take_refunds(tx: Transaction, gates: Sequence[str], buckets: dict[str
 async def _first(
     tx: Transaction, gate: str, levels: Sequence[tuple[int, int]], count: int, now: Now
 ) -> list[tuple[str, str]]:
-    """Return (id, queue) of the first tasks that a gate holds, in the order of claim."""
+    """Return (id, lane) of the first tasks that a gate holds, in the order of claim."""
     found: list[Any] = []
-    for priority in rank_levels(levels, now=now):
+    for _, priority in rank_levels([("", *level) for level in levels], now=now):
         if len(found) < count:
             found += await tx.rows("held_rows", gate, priority, count - len(found))
     return found
@@ -196,7 +196,12 @@ async def _recount(tx: Transaction, now: Now) -> None:
         await meet(tx, doorway, [gate for gate, _ in missing])
         rows = [(gate, task_id, None) for gate, task_id in missing if doorway.known[gate] is not None]
         if rows:
-            await tx.run("put_passes", to_json(rows))
+            await _put_passes(tx, rows)
+
+
+async def _put_passes(tx: Transaction, rows: Sequence[tuple[str, str, int | None]]) -> None:
+    await tx.run("put_passes", to_json(rows))
+    tx.counted.update(task_id for _, task_id, _ in rows)
 
 
 async def _after(tx: Transaction, now: Now) -> None:

@@ -80,7 +80,7 @@ async def count_held(db: Statements, *, limit: int) -> dict[tuple[str, str], int
 async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     """Return how many ready tasks come before this one, up to `limit`."""
     spec = task.spec
-    found = int(await db.value("ahead", spec.queue, spec.executor, spec.priority, task.run_at, spec.id, limit))
+    found = int(await db.value("ahead", spec.queue, spec.lane, spec.priority, task.run_at, spec.id, limit))
     return min(found, limit)
 
 

@@ -61,13 +61,15 @@ class Transaction(Statements, Protocol):
 
     `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
     for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled,
-    `left` how many have left each gate of a limit and are still to be replaced.
+    `left` how many have left each gate of a limit and are still to be replaced. `counted` are the tasks that have been
+    counted at gates.
     """
 
     careful: bool
     topics: set[Topic]
     over: list[Over]
     left: Counter[str]
+    counted: set[str]
 
     async def run(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""

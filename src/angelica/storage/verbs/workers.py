@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from angelica.clock import Now
 from angelica.domain import reasons
+from angelica.domain.lanes import Offer, known_lane, may_take, unmet
+from angelica.domain.reasons import UNKNOWN_FUNCTION
 from angelica.domain.task import Lease, Task
 from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic
 from angelica.storage.rows import task_of, to_json, worker_text
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import Statements, Transaction
 
 
 async def beat(tx: Transaction, told: Beat) -> BeatReply:
@@ -20,8 +22,8 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     )
     if told.started:
         await tx.run("mark_started", to_json(told.started), info.id)
-    if info.functions:
-        await _free(tx, reasons.UNKNOWN_FUNCTION, info.functions)
+    if control in (None, "run"):
+        await _free(tx, Offer(info.labels, info.functions))
     running = {row[0]: row for row in await tx.rows("held_leases", info.id)}
     believed = {(task_id, attempt) for task_id, attempt in told.held}
     lost = tuple(
@@ -56,10 +58,33 @@ async def expired(tx: Transaction, *, now: Now, limit: int) -> tuple[Task, ...]:
     return tuple(task_of(row) for row in await tx.rows("expired_rows", now.tick, now.boot, limit))
 
 
-async def _free(tx: Transaction, rule: str, functions: tuple[str, ...]) -> None:
-    rows = await tx.rows("parked_rows", rule, to_json(functions))
-    if rows:
-        await tx.run("unpark", to_json(rows))
+async def has_needs(db: Statements) -> bool:
+    """Whether any ready row needs more of a worker than a kind of executor."""
+    return bool(await db.rows("ready_lanes"))
+
+
+async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
+    """Hold ready rows that no live worker may take; return how many."""
+    lanes = await tx.rows("ready_lanes")
+    offers = [Offer(labels, functions) for labels, functions in await tx.rows("offers", now.tick, now.boot)]
+    count = 0
+    for queue, lane in sorted(lanes):
+        rule = unmet(lane, offers)
+        if rule is not None and count < limit:
+            count += await tx.run("park_lane", queue, lane, limit - count, rule)
+    return count
+
+
+async def _free(tx: Transaction, offer: Offer) -> None:
+    """Free what was held for want of a worker that has this."""
+    if offer.functions:
+        rows = await tx.rows("parked_rows", UNKNOWN_FUNCTION, to_json(list(offer.functions)))
+        if rows:
+            await tx.run("unpark", to_json([(id_, known_lane(lane, name)) for id_, lane, name in rows]))
+            tx.topics.add(Topic.READY)
+    lanes = [lane for lane in await tx.rows("parked_lanes") if may_take(lane, offer)]
+    if lanes:
+        await tx.run("unpark_lanes", to_json(lanes))
         tx.topics.add(Topic.READY)
 
 

@@ -91,8 +91,9 @@ select
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 
--- Which levels of priority each (executor of $1, queue of $2 or any) has, with the oldest run_at of each: a loose walk
--- over the index, one seek for each. How many are ready, up to $3, only where there is something to share out.
+-- Which levels of priority each lane of the kinds $1 in the queues $2 (or any) has, with the oldest run_at of each: a
+-- loose walk over the index, one seek for each; the lanes of a kind stand from `kind` up to `kind<`. How
+-- many are ready, up to $3, only where there is something to share out. `edition` is that of the limits.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -112,13 +113,30 @@ queue (name) as (
     union all
     select name from walked where name is not null
 ),
+lane (kind, queue, executor) as (
+    select k.kind, queue.name, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+            and t.executor >= k.kind and t.executor < k.kind || '<'
+        order by t.executor limit 1
+    )
+    from unnest($1::text[]) k (kind) cross join queue
+    union all
+    select lane.kind, lane.queue, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+            and t.executor > lane.executor and t.executor < lane.kind || '<'
+        order by t.executor limit 1
+    )
+    from lane where lane.executor is not null
+),
 level (executor, queue, priority) as (
-    select k.executor, queue.name, (
+    select lane.executor, lane.queue, (
         select t.priority from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.executor
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
         order by t.priority desc limit 1
     )
-    from unnest($1::text[]) k (executor) cross join queue
+    from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from angelica.tasks t
@@ -144,7 +162,8 @@ select
                 and t.priority = f.priority
             limit $3::bigint
         ) c
-    ) end as ready
+    ) end as ready,
+    (select value from angelica.meta where key = 'limits') as edition
 from found f
 
 -- The columns of a task that has just been taken, the rare parts only where there can be any.
@@ -159,15 +178,33 @@ then json_build_array(
 
 -- The first ready rows of each lane (queue, executor, priority, how many), passing over what others take right now.
 -- `late`: it may no longer start ($4 is the wall clock). $3 is the worker.
+-- fragment: lanes
+unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+
+-- fragment: late
+coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false)
+
+-- fragment: in_lane
+from angelica.tasks t
+where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+    and t.priority = l.priority
+order by t.run_at, t.id limit l.wanted for update skip locked
+
 -- fragment: picked
 select l.lane, r.place, r.late
-from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
-cross join lateral (
-    select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
-    from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
-        and t.priority = l.priority
-    order by t.run_at, t.id limit l.wanted for update skip locked
+from ${lanes} cross join lateral (select t.ctid as place, ${late} as late ${in_lane}) r
+
+-- The same, but late is also what has to pass a gate (the functions of $24; the keys in its rare parts may be none), and
+-- all of it where the limits are not of the edition $23 any more.
+-- fragment: picked_freely
+select l.lane, r.place, r.late
+from ${lanes} cross join lateral (
+    select t.ctid as place,
+        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $23::text
+        or ($23 is not null and (
+            t.function = any ($24::text[]) or (t.extras is not null and strpos(t.extras, '"limits":') > 0)
+        )) as late
+    ${in_lane}
 ) r
 
 -- Ends the attempts of $9…$14 as succeeded, stores the log lines of $15…$22 that they left, and takes the next tasks;
@@ -194,7 +231,7 @@ logged as (
     where case when l.task_id in (select id from ended) then true end
     on conflict do nothing
 ),
-picked as materialized (${picked}),
+picked as materialized (${picked_freely}),
 taken as (
     update angelica.tasks t set
         state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1

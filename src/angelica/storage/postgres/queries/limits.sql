@@ -15,7 +15,8 @@ select json_agg(json_build_array(n.gate, l.declared, l.override, l.bucket, (
     select count(*) from angelica.passes p where p.gate = n.gate and not p.refund
 )) order by n.gate)
 from (
-    select gate from angelica.limits union select gate from angelica.passes where not refund
+    select gate from angelica.limits where declared <> '{}' or override <> '{}' or bucket is not null
+    union select gate from angelica.passes where not refund
 ) n left join angelica.limits l on l.gate = n.gate
 
 -- The gates of queues and functions.

@@ -52,9 +52,9 @@ def test_a_worker_of_any_process_is_drained_resumed_and_stopped(run, tmp_path: P
         assert run("workers", "show", row["worker_id"]).out.startswith("worker_id ")
         done = run("workers", "drain", "--label", "gpu=true", "--wait", "-o", "json")
         assert (done.code, json.loads(done.out)[0]["state"]) == (0, "draining")
-        run("enqueue", "angelica.hello", "--id", "second")
+        run("enqueue", "angelica.hello", "--id", "second", "--requires", "gpu=true", "--requires", "zone=a")
         time.sleep(1.5)
-        assert json.loads(run("tasks", "show", "second", "-o", "json").out)["state"] == "queued"
+        assert json.loads(run("tasks", "show", "second", "-o", "json").out)["state"] in ("queued", "blocked")
         assert run("workers", "resume", row["worker_id"]).code == 0
         assert run("tasks", "wait", "second", "-t", "10s").code == 0
         assert run("workers", "stop", "--all", "--wait").code == 0

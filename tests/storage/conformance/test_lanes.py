@@ -108,6 +108,12 @@ def test_what_no_live_worker_may_take_is_held(world: World) -> None:
     assert world.claim(labels=BOTH) == (world.get("plain"), world.get("zone"))
 
 
+def test_what_requires_nothing_is_never_held(world: World) -> None:
+    world.submit(new("a"), new("b", executor="thread"))
+    assert park(world) == 0
+    assert len(world.claim()) == 2
+
+
 def test_a_capable_worker_frees_it(world: World) -> None:
     world.submit(new("gpu", requires=GPU), new("both", requires=BOTH))
     assert park(world) == 2

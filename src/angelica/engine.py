@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 import angelica
 from angelica import process
+from angelica.children import Children
 from angelica.clock import Clock, SystemClock
 from angelica.current import CURRENT
 from angelica.domain.events import EngineState
@@ -44,7 +45,7 @@ T = TypeVar("T")
 E = TypeVar("E")
 
 
-class Engine(Hosting, Scheduling):
+class Engine(Hosting, Children, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -195,6 +196,7 @@ class Engine(Hosting, Scheduling):
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
+            self.refuse_in_child()
             node = self._make_node(self.storage, durable=True)
             await node.start()
             self._node = node
@@ -292,6 +294,7 @@ class Engine(Hosting, Scheduling):
             number=self._chance.getrandbits(24),
             version=self.version,
             declare=self.declare_schedules if durable else None,
+            child_setup=self.child_setup if durable else None,
         )
 
     async def _start_lane(self) -> None:

@@ -1,0 +1,198 @@
+"""A warm child as its worker sees it: what it has been given, what it runs, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from angelica.clock import tick_micros
+from angelica.runtime.assignment import Assignment
+from angelica.runtime.warm.post import TOKEN
+from angelica.runtime.warm.spawn import Remains, Spawned
+from angelica.runtime.warm.tree import kill_rest, kill_tree
+from angelica.runtime.warm.wire import Frames, Setup, Up, WireError, frame, read_up, work_of
+
+_READ: Final = 1 << 18
+_PIPE: Final = 1 << 16
+_AGAIN: Final = 0.01
+"""Seconds until the next look at a child that has hung up but is not dead yet."""
+
+
+class WarmChild:
+    """One child; all of it on the worker's event loop.
+
+    `window` holds what was given and has not begun, by number; `running` is what has. `told` says that the running
+    attempt has been told to stop, `leaving` that the child gets nothing more. `failure` is why it could not start.
+    """
+
+    def __init__(
+        self,
+        spawned: Spawned,
+        setup: Setup,
+        *,
+        on_news: Callable[[WarmChild, Sequence[Up]], None],
+        on_death: Callable[[WarmChild, Remains], None],
+    ) -> None:
+        self.pid = spawned.pid
+        self.box = spawned.box
+        self.born = tick_micros()
+        self.names: frozenset[str] | None = None
+        self.failure = ""
+        self.window: dict[int, Assignment] = {}
+        self.running: Assignment | None = None
+        self.running_seq = 0
+        self.cpu_before = 0.0
+        self.ended = 0
+        self.told = False
+        self.leaving = False
+        self.timer: asyncio.TimerHandle | None = None
+        self._spawned = spawned
+        self._on_news = on_news
+        self._on_death = on_death
+        self._frames = Frames()
+        self._seq = 0
+        self._out: deque[tuple[memoryview, bytes]] = deque()
+        self._dead = False
+        self._writing = False
+        self._loop = loop = asyncio.get_running_loop()
+        loop.add_reader(spawned.link, self._read)
+        if spawned.handle is not None:
+            loop.add_reader(spawned.handle, self._look)
+        self._send(frame([setup]), b"")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be given assignments."""
+        return self.names is not None and not self.leaving and not self.told
+
+    @property
+    def load(self) -> int:
+        """How many assignments it has, begun or not."""
+        return len(self.window) + (self.running is not None)
+
+    # -- giving and taking back -------------------------------------------------------------------------------------
+
+    def give(self, assignments: Sequence[Assignment], *, grant: int, offset: int) -> None:
+        """Hand assignments over; it may begin them until `grant` (wall microseconds)."""
+        works = []
+        first = self._seq + 1
+        for assignment in assignments:
+            self._seq += 1
+            self.window[self._seq] = assignment
+            works.append(work_of(assignment.task, self._seq, assignment.slot, grant, offset))
+        self._send(frame(works), b"".join(seq.to_bytes(TOKEN) for seq in range(first, self._seq + 1)))
+
+    def take_back(self) -> list[Assignment]:
+        """Take back all that it has not taken yet: whoever reads a token first has its assignment."""
+        tokens = b"".join(unsent for _, unsent in self._out)
+        self._out = deque((data, b"") for data, _ in self._out)
+        with suppress(BlockingIOError):
+            tokens = os.read(self._spawned.tokens, _PIPE) + tokens
+        taken = [int.from_bytes(tokens[at : at + TOKEN]) for at in range(0, len(tokens), TOKEN)]
+        return [self.window.pop(seq) for seq in taken if seq in self.window]
+
+    def _send(self, data: bytes, tokens: bytes) -> None:
+        self._out.append((memoryview(data), tokens))
+        if len(self._out) == 1:
+            self._write()
+
+    def _write(self) -> None:
+        """Send what waits; the tokens of a frame when all of it is on its way."""
+        link = self._spawned.link
+        while self._out:
+            data, tokens = self._out[0]
+            try:
+                sent = link.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:  # it is dying; its death says the rest
+                break
+            if sent < len(data):
+                self._out[0] = (data[sent:], tokens)
+                self._loop.add_writer(link, self._write)
+                self._writing = True
+                return
+            self._out.popleft()
+            if tokens and self._spawned.giving >= 0:
+                os.write(self._spawned.giving, tokens)
+        if self._writing:
+            self._writing = False
+            self._loop.remove_writer(link)
+
+    # -- hearing ----------------------------------------------------------------------------------------------------
+
+    def _read(self) -> bool:
+        """Hear what it says; return whether there may be more to read."""
+        try:
+            data = self._spawned.link.recv(_READ)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._spawned.link)
+            if not self._dead:
+                self._look()
+            return False
+        try:
+            for body in self._frames.feed(data):
+                self._on_news(self, read_up(body))
+        except WireError as error:
+            self.failure = f"it broke the protocol: {error}"
+            self.kill()
+            return False
+        return True
+
+    def _look(self) -> None:
+        """See whether it is dead; then hear its last words and say so."""
+        if self._dead:
+            return
+        remains = self._spawned.reap()
+        if remains is None:
+            self._loop.call_later(_AGAIN, self._look)
+            return
+        self._dead = True
+        while self._read():
+            pass
+        if self.timer is not None:
+            self.timer.cancel()
+        for each in (self._spawned.link, self._spawned.handle):
+            if each is not None:
+                self._loop.remove_reader(each)
+        self._loop.remove_writer(self._spawned.link)
+        self._on_death(self, remains)
+        self._spawned.close()
+
+    # -- ending -----------------------------------------------------------------------------------------------------
+
+    def say_stop(self, reason: str, message: str) -> None:
+        """Tell the attempt that runs to stop."""
+        self.box.say_stop(self.running_seq, reason, message)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the child and what it has started in its own session."""
+        if not self._dead:
+            self._spawned.signal_group(number)
+
+    def retire(self) -> None:
+        """Let it end when it has ended what it runs; take back what it has not begun before."""
+        self.leaving = True
+        self._spawned.close_giving()
+
+    def kill(self) -> None:
+        """End it now, with all that it has started."""
+        self.leaving = True
+        if not self._dead:
+            kill_tree(self.pid, self._spawned.mark)
+
+    def kill_rest(self) -> None:
+        """End all that it has started, but not itself."""
+        kill_rest(self.pid, self._spawned.mark)
+
+    def is_overdue(self, max_age: int | None) -> bool:
+        """Whether it is older than `max_age` microseconds."""
+        return max_age is not None and tick_micros() - self.born > max_age

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from angelica.clock import SECOND, Now
@@ -95,7 +95,9 @@ def complete(
             end = _crashed(task, "crashed", outcome.error, now, started_at, expired_by)
         case _:
             assert_never(outcome)
-    return end if outcome.usage is None else replace(end, usage=outcome.usage)
+    if outcome.usage is not None:
+        object.__setattr__(end, "usage", outcome.usage)  # made above and seen by nobody yet; a copy costs 16 µs
+    return end
 
 
 def _end(  # noqa: PLR0913, PLR0917 - on the hot path: positional, and all of them plain values

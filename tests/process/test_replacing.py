@@ -1,0 +1,56 @@
+"""Replacing children that are worn, and the start and the end of a worker's life with them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from angelica.domain.task import State
+from tests.process import app
+from tests.process.house import attempts_of, children_of, lives, pid_in, running, until
+
+
+def test_children_are_replaced_by_count():
+    with running(process_slots=1, process_max_tasks=3):
+        pids = [app.facts.enqueue().result(20)["pid"] for _ in range(6)]
+        assert len(set(pids)) == 2
+        assert pids == sorted(pids, key=pids.index)
+
+
+def test_children_are_replaced_by_memory():
+    with running(process_slots=1, process_max_memory=4 << 20):
+        first, second = (app.facts.enqueue().result(20)["pid"] for _ in range(2))
+        assert first != second
+        until(lambda: not lives(first))
+
+
+def test_a_stop_of_the_worker_hands_back_what_runs_and_leaves_no_process(tmp_path):
+    with running(tmp_path / "a.db", grace=0.2) as engine:
+        polite = app.waits.enqueue(str(tmp_path / "polite"), str(tmp_path / "never"))
+        stubborn = app.stubborn.using(timeout=60).enqueue(str(tmp_path / "stubborn"))
+        pids = [pid_in(tmp_path / "polite"), pid_in(tmp_path / "stubborn")]
+    assert not any(lives(pid) for pid in pids)
+    engine.settings, before = replace(engine.settings, url=f"sqlite:///{tmp_path}/a.db"), engine.settings
+    for handle in map(engine.handle, (polite.id, stubborn.id)):
+        task = handle.task
+        assert (task.state, task.failures, task.crashes) == (State.QUEUED, 0, 0)
+        assert [each.outcome for each in attempts_of(engine, handle)] == ["released"]
+    engine.shutdown()
+    engine.settings = before
+
+
+def test_a_worker_that_dies_takes_its_children_along(tmp_path):
+    # The kernel ends them when the thread that started them ends, here with an event loop that is never closed.
+    before = set(children_of())
+    begun = tmp_path / "begun"
+
+    def life():
+        with running(engine=app.other):
+            app.other_facts.enqueue().wait(20)
+            begun.touch()
+
+    thread = threading.Thread(target=life)
+    thread.start()
+    thread.join(20)
+    assert begun.exists()
+    until(lambda: set(children_of()) <= before)

@@ -73,13 +73,13 @@ class Node:
         self._child_setup = child_setup
         start_file = _start_file(settings, worker_id) if durable else None
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=scrubber())
+        setup = None if child_setup is None else partial(_with_start_file, child_setup, start_file)
+        wanted = _worker_settings(settings, setup, durable=durable)
         self.worker = Worker(
             storage,
-            _info(settings, clock, registry, worker_id, version, start_file),
+            _info(settings, clock, registry, worker_id, version, start_file, _slots(wanted)),
             registry,
-            _worker_settings(
-                settings, child_setup and partial(_with_start_file, child_setup, start_file), durable=durable
-            ),
+            wanted,
             means=means,
             journal=self.journal,
             start_file=start_file,
@@ -196,6 +196,7 @@ def _info(
     worker_id: str,
     version: str,
     start_file: StartFile | None,
+    slots: int,
 ) -> WorkerInfo:
     now = clock.now()
     pid = os.getpid()
@@ -207,7 +208,7 @@ def _info(
         pid_started=pid_started(pid),
         version=version,
         started_at=now.wall,
-        slots=settings.slots or ASYNC_SLOTS,
+        slots=slots,
         queues=settings.queues,
         functions=tuple(registry.names()),
         start_file=None if start_file is None else str(start_file.path),
@@ -220,9 +221,8 @@ def _with_start_file(child_setup: Callable[[], Setup], start_file: StartFile | N
 
 
 def _process_settings(settings: Settings, setup: Callable[[], Setup]) -> ProcessSettings:
-    slots = settings.process_slots or cpus()
     return ProcessSettings(
-        slots=slots if settings.slots is None else min(slots, settings.slots),
+        slots=_children(settings),
         grace=settings.kill_grace / SECOND,
         max_tasks=settings.process_max_tasks,
         max_memory=settings.process_max_memory,
@@ -231,19 +231,30 @@ def _process_settings(settings: Settings, setup: Callable[[], Setup]) -> Process
     )
 
 
-def cpus() -> int:
-    """Return how many CPUs this process may use."""
+def _threads() -> int:
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+def _children(settings: Settings) -> int:
+    """Return how many child processes there may be: one for each CPU that this process may use."""
     try:
-        return len(os.sched_getaffinity(0))
+        cpus = len(os.sched_getaffinity(0))
     except AttributeError:  # a system without affinities
-        return os.cpu_count() or 1
+        cpus = os.cpu_count() or 1
+    wanted = settings.process_slots or cpus
+    return wanted if settings.slots is None else min(wanted, settings.slots)
+
+
+def _slots(settings: WorkerSettings) -> int:
+    """Return how many tasks a worker runs at a time, over all its executors."""
+    processes = 0 if settings.processes is None else settings.processes.slots
+    return settings.cap or settings.async_slots + settings.thread_slots + processes
 
 
 def _worker_settings(settings: Settings, child_setup: Callable[[], Setup] | None, *, durable: bool) -> WorkerSettings:
-    threads = min(32, (os.cpu_count() or 1) + 4)
     return WorkerSettings(
         async_slots=settings.slots or ASYNC_SLOTS,
-        thread_slots=settings.slots or threads,
+        thread_slots=settings.slots or _threads(),
         cap=settings.slots,
         lease=LeaseTimes(
             ttl=settings.lease_ttl / SECOND if durable else LANE_LEASE,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def backoff(failures):
 
 
 def wait_for(path):
-    while not Path(path).exists():  # noqa: ASYNC110
+    while not Path(path).exists():
         time.sleep(0.005)
 
 
@@ -59,14 +60,10 @@ def facts() -> dict:
         "parent": os.getppid(),
         "session": os.getsid(0),
         "loaded": loaded,
-        "stdin": os.readlink("/proc/self/fd/0"),
-        "files": [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)],
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
+        "files": [str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()],
         "wanted": os.environ.get("ANGELICA_WARM_LINK", ""),
     }
-
-
-def _is_open(fd):
-    return Path(f"/proc/self/fd/{fd}").is_symlink()
 
 
 @dataclass
@@ -79,6 +76,11 @@ class Point:
 def moved(point: Point, by: int = 1) -> Point:
     assert isinstance(point, Point)
     return Point(point.x + by, point.y + by)
+
+
+@engine.task(name="length", executor="process")
+def length(text: str) -> int:
+    return len(text)
 
 
 @engine.task(name="awaits", executor="process")
@@ -95,8 +97,8 @@ def middled() -> int:
 
 @engine.task(name="told", executor="process", retries=2, backoff=backoff, timeout=30)
 def told(context: angelica.Context) -> dict:
-    print("printed", flush=True)
-    print("no end", end="")
+    print("printed", flush=True)  # noqa: T201
+    print("no end", end="")  # noqa: T201
     engine.log.info("logged")
     context.log.warning("by the context")
     context.progress(0.5, "half")
@@ -162,7 +164,7 @@ def burns(seconds: float, mib: int) -> int:
 @engine.task(name="floods", executor="process")
 def floods(lines: int) -> None:
     for n in range(lines):
-        print(f"line {n} {'x' * 200}", file=sys.stderr)
+        print(f"line {n} {'x' * 200}", file=sys.stderr)  # noqa: T201
 
 
 @engine.task(name="waits", executor="process", retries=0)
@@ -211,7 +213,7 @@ def family(place: str, *, ignore: bool) -> None:
 
 @engine.task(name="dies", executor="process", max_crashes=1)
 def dies(how: str) -> None:
-    print("last words")
+    print("last words")  # noqa: T201
     if how == "segfault":
         ctypes.string_at(0)
     elif how == "exit":
@@ -219,6 +221,16 @@ def dies(how: str) -> None:
     elif how == "abort":
         os.abort()
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@engine.task(name="babbles", executor="process", max_crashes=0)
+def babbles() -> None:
+    """Write into the line to the worker, as only hostile code would."""
+    for fd in range(3, 64):
+        with suppress(OSError):
+            if str(Path(f"/proc/self/fd/{fd}").readlink()).startswith("socket:"):
+                os.write(fd, b"\x00\x00\x00\x03abc")
+    time.sleep(60)
 
 
 @engine.task(name="forks", executor="process")

@@ -55,6 +55,12 @@ def test_a_kill_from_outside_ends_one_attempt_at_once_and_it_is_tried_again(engi
     assert engine._node.problems == {}
 
 
+def test_a_child_that_breaks_the_protocol_is_killed(engine):
+    task = end_of(app.babbles.enqueue())
+    assert (task.state, task.error.reason) == (State.FAILED, "poison")
+    assert "it broke the protocol" in task.error.message
+
+
 def test_a_child_that_dies_idle_harms_no_task(engine):
     pid = app.facts.enqueue().result(20)["pid"]
     for child in children_of():

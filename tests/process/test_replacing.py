@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 
 from angelica.domain.task import State
 from tests.process import app
-from tests.process.house import attempts_of, children_of, lives, pid_in, running, until
+from tests.process.house import attempts_of, lives, pid_in, running, until
 
 
 def test_children_are_replaced_by_count():
@@ -37,20 +36,3 @@ def test_a_stop_of_the_worker_hands_back_what_runs_and_leaves_no_process(tmp_pat
         assert [each.outcome for each in attempts_of(engine, handle)] == ["released"]
     engine.shutdown()
     engine.settings = before
-
-
-def test_a_worker_that_dies_takes_its_children_along(tmp_path):
-    # The kernel ends them when the thread that started them ends, here with an event loop that is never closed.
-    before = set(children_of())
-    begun = tmp_path / "begun"
-
-    def life():
-        with running(engine=app.other):
-            app.other_facts.enqueue().wait(20)
-            begun.touch()
-
-    thread = threading.Thread(target=life)
-    thread.start()
-    thread.join(20)
-    assert begun.exists()
-    until(lambda: set(children_of()) <= before)

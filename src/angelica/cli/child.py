@@ -7,11 +7,11 @@ import ctypes
 import faulthandler
 import gc
 import inspect
-import logging
 import signal
 import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from angelica.children import enter_child
@@ -29,8 +29,7 @@ from angelica.runtime.warm.wire import Ready, Setup, Unfit
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _NO_LINK: Final = 64
-
-log: Final = logging.getLogger("angelica.child")
+_OOM_SCORE: Final = "500"
 
 
 def main() -> int:
@@ -41,6 +40,7 @@ def main() -> int:
         return _NO_LINK
     die_with(post.parent)
     _adopt_orphans()
+    _go_first()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # until an attempt can be stopped, the worker kills
     faulthandler.enable(post.box.faults)
@@ -71,7 +71,8 @@ def _serve(post: Post, setup: Setup) -> None:
         inside.run()
     finally:
         inside.close()
-        engine.shutdown()
+        if engine.is_open:
+            engine.shutdown()
 
 
 def _engine(setup: Setup) -> Engine:
@@ -104,6 +105,12 @@ def _adopt_orphans() -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _go_first() -> None:
+    """Let the kernel, when it runs out of memory, end this process rather than its worker."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, "ascii")
 
 
 if __name__ == "__main__":

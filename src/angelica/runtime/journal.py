@@ -112,6 +112,11 @@ class Journal:
             self.errors += 1
         self._ring()
 
+    def scrubbed(self, text: str) -> str:
+        """Return a line without secrets, as it would be stored."""
+        scrub = self._limits.scrub
+        return plain(text if scrub is None else scrub(text))
+
     def drain(self) -> list[LogLine]:
         """Return all buffered lines of running attempts, in order within each attempt, and forget them.
 

@@ -19,7 +19,7 @@ from angelica.runtime.journal import Journal
 from angelica.runtime.settle import Death
 from angelica.runtime.warm.child import WarmChild
 from angelica.runtime.warm.crew import Crew, ProcessSettings
-from angelica.runtime.warm.forensics import crash_error
+from angelica.runtime.warm.forensics import LAST_LINES, crash_error
 from angelica.runtime.warm.meter import usage_of_dead
 from angelica.runtime.warm.spawn import Remains
 from angelica.runtime.warm.wire import (
@@ -211,7 +211,7 @@ class ProcessExecutor:
                 case Ready():
                     self._crew.ready(child, frozenset(each.functions))
                 case Unfit():
-                    child.failure = f"{each.error}\n{each.detail}".rstrip()
+                    child.failure, child.detail = each.error, each.detail
         self._feed()
 
     def _began(self, child: WarmChild, news: Began) -> None:
@@ -296,7 +296,9 @@ class ProcessExecutor:
             outcome = self._steps.stopped(assignment)
             return outcome if isinstance(outcome, LeaseExpired) else replace(outcome, usage=usage)
         death = Death.of_returncode(child.pid, remains.returncode)
-        return Crashed(crash_error(assignment, death, usage, child.box), usage)
+        lines = [self._desk.journal.scrubbed(line) for line in child.box.last_lines(LAST_LINES)]
+        stack = child.box.stack()
+        return Crashed(crash_error(assignment, death, usage, lines=lines, stack=stack, why=child.failure), usage)
 
 
 def _load(child: WarmChild) -> int:

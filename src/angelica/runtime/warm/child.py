@@ -26,7 +26,8 @@ class WarmChild:
     """One child; all of it on the worker's event loop.
 
     `window` holds what was given and has not begun, by number; `running` is what has. `told` says that the running
-    attempt has been told to stop, `leaving` that the child gets nothing more. `failure` is why it could not start.
+    attempt has been told to stop, `leaving` that the child gets nothing more. `failure` is why it could not start, or
+    had to be killed; `detail` is a traceback.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class WarmChild:
         self.born = tick_micros()
         self.names: frozenset[str] | None = None
         self.failure = ""
+        self.detail = ""
         self.window: dict[int, Assignment] = {}
         self.running: Assignment | None = None
         self.running_seq = 0
@@ -160,9 +162,9 @@ class WarmChild:
             pass
         if self.timer is not None:
             self.timer.cancel()
-        for each in (self._spawned.link, self._spawned.handle):
-            if each is not None:
-                self._loop.remove_reader(each)
+        self._loop.remove_reader(self._spawned.link)
+        if self._spawned.handle is not None:
+            self._loop.remove_reader(self._spawned.handle)
         self._loop.remove_writer(self._spawned.link)
         self._on_death(self, remains)
         self._spawned.close()

@@ -138,19 +138,19 @@ class Crew:
         ran_nothing = child.ended == 0 and child.running is None
         if child.names is None or (ran_nothing and not child.leaving):
             code = remains.returncode
-            self._failed(child.failure or f"it ended with {code} before it ran anything")
+            self._failed(child.failure or f"it ended with {code} before it ran anything", child.detail)
         elif child.failure:
             log.error("a child process was ended: %s", child.failure)
         self._on_death(child, remains)
         self._death.set()
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, why: str, detail: str = "") -> None:
         """A child could not start: say so, and try again later."""
         if self.closed:
             return
         text = f"child processes cannot start: {why}"
         if text != self.problem:
-            log.error("%s", text)
+            log.error("%s%s", text, f"\n{detail}" if detail else "")
         self.problem = text
         pause = min(FIRST_PAUSE * 2**self._failures, LONGEST_PAUSE) * (0.5 + self._chance())
         self._failures = min(self._failures + 1, 16)

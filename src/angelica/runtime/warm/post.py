@@ -62,6 +62,7 @@ class Post:
         self._works: list[Work] = []
         self._poll = select.poll()
         self._poll.register(tokens, select.POLLIN)
+        self._poll.register(link, select.POLLIN)
         self._out: list[Up] = []
         self._notes: deque[Noted] = deque()
         self._lock = threading.Lock()
@@ -106,7 +107,9 @@ class Post:
                 token = os.read(self._tokens, TOKEN)
             except BlockingIOError:
                 self.send()
-                self._poll.poll()
+                # The token of a large assignment comes when all of it is sent, so it must be read to get there.
+                if self._link.fileno() in dict(self._poll.poll()):
+                    self._read_on()
                 continue
             if len(token) != TOKEN:
                 return None
@@ -120,8 +123,11 @@ class Post:
                 return self._works.pop(0)
             if self._works:
                 raise WireError(f"a token for assignment {seq}, which never came")
-            for body in self._frames.feed(self._receive()):
-                self._works += read_work(body)
+            self._read_on()
+
+    def _read_on(self) -> None:
+        for body in self._frames.feed(self._receive()):
+            self._works += read_work(body)
 
     def _receive(self) -> bytes:
         data = self._link.recv(_READ)

@@ -29,6 +29,7 @@ _HOMES = {
         "NotCancellable",
         "NotFinished",
         "NotFound",
+        "NotLoadable",
         "NotSupported",
         "QueueFull",
         "Refused",

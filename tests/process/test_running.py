@@ -58,6 +58,7 @@ def test_middleware_wraps_the_handler_in_the_child(engine):
     answer = app.middled.enqueue().result(20)
     assert answer["inner"] == 1
     assert answer["pid"] in children_of()
+    until(lambda: app.succeeded == [os.getpid()])  # the other hooks run where the end is written
 
 
 def test_the_context_works_and_what_it_says_is_stored(engine):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import angelica
-from angelica.errors import AngelicaError
+from angelica.errors import AngelicaError, NotLoadable
 from angelica.runtime.startfile import read_started
-from angelica.runtime.warm.loading import NotLoadable, sources_of
+from angelica.runtime.warm.loading import sources_of
 from angelica.runtime.warm.wire import Source
 from tests.process import app, house
 from tests.process.house import children_of, lives, pid_in, until

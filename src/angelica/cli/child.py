@@ -18,12 +18,12 @@ from angelica.children import enter_child
 from angelica.cli.logs import set_up_logs
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
-from angelica.errors import AngelicaError
+from angelica.errors import AngelicaError, NotLoadable
 from angelica.node import scrubber
 from angelica.observe import logs
 from angelica.runtime.childlink import die_with
 from angelica.runtime.warm.inside import Inside
-from angelica.runtime.warm.loading import NotLoadable, load
+from angelica.runtime.warm.loading import load
 from angelica.runtime.warm.post import Post
 from angelica.runtime.warm.wire import Ready, Setup, Unfit
 

@@ -283,10 +283,10 @@ class ProcessExecutor:
         # What it has taken and not begun never began: that it begins is said before the handler is called.
         self._backlog.extendleft(reversed(child.window.values()))
         child.window.clear()
+        child.kill_rest()
         assignment, child.running = child.running, None
         if assignment is not None:
             assignment.interrupt = None
-            child.kill_rest()
             self._done(assignment, self._outcome(child, assignment, remains))
         self._feed()
 

@@ -18,8 +18,8 @@ from angelica.runtime.warm.wire import Frames, Setup, Up, WireError, frame, read
 
 _READ: Final = 1 << 18
 _PIPE: Final = 1 << 16
-_AGAIN: Final = 0.01
-"""Seconds until the next look at a child that has hung up but is not dead yet."""
+_LOOK: Final = 0.02
+"""Seconds between looks at a child where the system does not tell of its death, or that has hung up and lives on."""
 
 
 class WarmChild:
@@ -64,6 +64,8 @@ class WarmChild:
         loop.add_reader(spawned.link, self._read)
         if spawned.handle is not None:
             loop.add_reader(spawned.handle, self._look)
+        else:  # the end of the line is no sign: what a handler has forked may hold the other end
+            loop.call_later(_LOOK, self._look)
         self._send(frame([setup]), b"")
 
     @property
@@ -155,7 +157,7 @@ class WarmChild:
             return
         remains = self._spawned.reap()
         if remains is None:
-            self._loop.call_later(_AGAIN, self._look)
+            self._loop.call_later(_LOOK, self._look)
             return
         self._dead = True
         while self._read():

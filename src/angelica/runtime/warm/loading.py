@@ -11,19 +11,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from angelica.errors import AngelicaError
+from angelica.errors import NotLoadable
 from angelica.runtime.functions import Function
 from angelica.runtime.warm.wire import Source
-
-
-class NotLoadable(AngelicaError):
-    """A function of the `process` executor stands where no other process can find it."""
-
-    code = "not-loadable"
-
-    def __init__(self, problem: str, *, hint: str) -> None:
-        self.hint = hint
-        super().__init__(f"{problem} ({hint})")
 
 
 def sources_of(engine: object, functions: Iterable[Function[..., Any]], app: str | None) -> tuple[Source, ...]:

@@ -7,6 +7,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["tests.postgres.fixtures"]  # here, because only the outermost conftest may name plugins
+
 # No deadline: a busy machine is no bug. HYPOTHESIS_PROFILE=deep searches long, for nights and releases.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow])

@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PINS = (ROOT / "constraints.txt").read_text("utf-8")
 MODULES = {"prometheus-client": "prometheus_client"}
 OPTIONAL = {
+    "asyncpg",
     "fastapi",
     "opentelemetry",
     "pydantic",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,14 @@ SLOW_COMMIT = 0.2
 
 
 def _unfenced() -> None:
-    write_ends: Callable[..., list[bool]] = adapter.write_ends
+    write_ends: Callable[..., Awaitable[list[bool]]] = adapter.write_ends
 
-    def write_unfenced(tx: Any, ends: Sequence[Completion], *, now: Any) -> list[bool]:
+    async def write_unfenced(tx: Any, ends: Sequence[Completion], *, now: Any) -> list[bool]:
         current = []
         for end in ends:
             attempt = tx.query("select attempt from tasks where id = ?", (end.task_id,))
             current.append(replace(end, attempt=attempt))
-        return write_ends(tx, current, now=now)
+        return await write_ends(tx, current, now=now)
 
     def never_told(*_: object) -> bool:
         return False

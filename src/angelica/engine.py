@@ -9,10 +9,9 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 import angelica
-from angelica import process
 from angelica.children import Children
 from angelica.clock import Clock, SystemClock
 from angelica.current import CURRENT
@@ -20,11 +19,13 @@ from angelica.domain.events import EngineState
 from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
-from angelica.node import Node, make_lane, make_storage
+from angelica.living import Living
+from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
+from angelica.runtime.duty import Duty
 from angelica.runtime.functions import AsyncFunction, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
@@ -37,6 +38,7 @@ from angelica.runtime.service import Service
 from angelica.scheduling import Scheduling
 from angelica.settings import Settings
 from angelica.storage.protocol import Storage
+from angelica.stores import make_storage
 from angelica.submitter import Submitter
 
 P = ParamSpec("P")
@@ -44,8 +46,11 @@ R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
 
+KEEP_TIME_EVERY = 10.0
+"""Seconds between looks at the store's clock."""
 
-class Engine(Hosting, Children, Scheduling):
+
+class Engine(Hosting, Living, Children, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -80,6 +85,7 @@ class Engine(Hosting, Children, Scheduling):
         self._opening = threading.Lock()
         self._opened_by = 0
         self._capture: object | None = None
+        self._timekeeper: Duty | None = None
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
 
@@ -150,7 +156,7 @@ class Engine(Hosting, Children, Scheduling):
         if self._storage is not None:
             # SQLite's own rule: a connection must not be carried into a forked process.
             raise AngelicaError("the engine was opened before this process was forked; open it after the fork")
-        storage = self._given_storage or make_storage(self.settings, self.clock)
+        storage = self._given_storage or make_storage(self.settings, self.clock, chance=self._chance.random)
         await storage.open()
         await self.lane.open()
         if isinstance(self.clock, SystemClock):
@@ -193,6 +199,9 @@ class Engine(Hosting, Children, Scheduling):
         if self._by_hand:
             return
         self._capture = self._capture or logs.install()
+        if self._timekeeper is None and isinstance(self.clock, SystemClock):
+            self._timekeeper = Duty("clock", self._keep_time, chance=self._chance.random)
+            self._timekeeper.start()
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
@@ -223,8 +232,17 @@ class Engine(Hosting, Children, Scheduling):
         self.state = "TERMINATED"
         self._hub.emit(EngineState(self.state))
 
+    async def _keep_time(self) -> float:
+        """Agree with the store's clock again and again: ours drifts."""
+        if isinstance(self.clock, SystemClock):
+            self.clock.follow(await self.storage.time())
+        return KEEP_TIME_EVERY
+
     async def close(self) -> None:
         """Close the store; may be called twice."""
+        timekeeper, self._timekeeper = self._timekeeper, None
+        if timekeeper is not None:
+            await timekeeper.stop()
         storage, self._storage, self._service, self._schedules = self._storage, None, None, None
         self._brought = False
         if storage is not None:
@@ -250,35 +268,6 @@ class Engine(Hosting, Children, Scheduling):
         if self._node is None:  # else a worker runs, and whoever started it stops it
             self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
-
-    def __enter__(self) -> Self:
-        """Run a worker in the background of synchronous code until the block ends."""
-        try:
-            self._portal.call(self.start())
-        except BaseException:
-            self._portal.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._portal.call(self.stop())
-        self._portal.close()
-
-    async def __aenter__(self) -> Self:
-        """Run a worker in this event loop until the block ends."""
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    def run(self) -> None:
-        """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
-        asyncio.run(process.run_until_signal(self))
-
-    async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
-        await process.run_worker(self, stop, hasten, ready)
 
     @property
     def means(self) -> Means:

@@ -12,7 +12,7 @@ import msgspec
 from angelica.clock import SECOND, Clock
 from angelica.observe.redaction import Redactor
 from angelica.runtime.duty import Duty
-from angelica.runtime.identity import host_name, lives, pid_started
+from angelica.runtime.identity import here, host_name, lives, pid_started
 from angelica.runtime.janitor import Host, Janitor
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
@@ -21,6 +21,7 @@ from angelica.runtime.pulse import LeaseTimes
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.retime import Retimer
 from angelica.runtime.scheduler import Scheduler
+from angelica.runtime.scratch import scratch_directory
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.warm.crew import ProcessSettings
 from angelica.runtime.warm.wire import Setup
@@ -30,7 +31,6 @@ from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Storage, WorkerInfo
-from angelica.storage.sqlite.adapter import SqliteStorage
 
 FLUSH_EVERY = 0.25
 DECLARE_EVERY = 3_600.0
@@ -91,7 +91,7 @@ class Node:
         chance = means.chance
         poll = settings.poll / SECOND
         promoter = Promoter(self._storage, clock=self._clock, poll=poll)
-        host = Host(host_name(), self._clock.now().boot, lives)
+        host = Host(host_name(), here(), lives)
         janitor = Janitor(self._storage, host, means=means, interval=poll)
         duties = [
             Duty("journal", self._flush, chance=chance),
@@ -166,14 +166,6 @@ def scrubber() -> Callable[[str], str]:
     return redactor.text
 
 
-def make_storage(settings: Settings, clock: Clock) -> Storage:
-    """Return the storage that the settings name, not opened yet."""
-    path = settings.sqlite_path
-    if path is None:
-        return MemoryStorage(clock)
-    return SqliteStorage(path, durability=settings.durability, auto_migrate=settings.auto_migrate)
-
-
 def make_lane(clock: Clock) -> MemoryStorage:
     """Return the queue of functions that are not durable, not opened yet."""
     return MemoryStorage(clock, url="memory:lane", keep_ended=KEPT_IN_MEMORY)
@@ -181,11 +173,14 @@ def make_lane(clock: Clock) -> MemoryStorage:
 
 def _start_file(settings: Settings, worker_id: str) -> StartFile | None:
     path = settings.sqlite_path
+    if settings.in_memory:
+        return None
     if path is None:
-        return None
-    directory = path.absolute().with_name(path.name + "-run")
-    if not directory.is_dir():  # the engine was given a storage of another kind
-        return None
+        directory = scratch_directory(settings.shown_url)
+    else:
+        directory = path.absolute().with_name(path.name + "-run")
+        if not directory.is_dir():  # the engine was given a storage of another kind
+            return None
     return StartFile(directory / f"{worker_id.replace('/', '_')}.started", START_SLOTS)
 
 
@@ -212,6 +207,7 @@ def _info(
         queues=settings.queues,
         functions=tuple(registry.names()),
         start_file=None if start_file is None else str(start_file.path),
+        place=here(),
     )
 
 

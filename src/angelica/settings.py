@@ -14,8 +14,9 @@ from typing import Any, Final, Literal, Self
 from angelica import options
 from angelica.clock import DAY, HOUR, MINUTE, SECOND
 from angelica.domain.retry import PROFILES, Profile
-from angelica.errors import InvalidValue, NotSupported
+from angelica.errors import InvalidValue
 from angelica.options import Option, option, optional
+from angelica.storage.postgres.address import SCHEMES, Address
 
 PREFIX: Final = "ANGELICA_"
 FILE: Final = "angelica.toml"
@@ -40,11 +41,13 @@ def _url(value: Any) -> str:
         return f"sqlite:///{address}"
     if scheme == "sqlite" and len(address) > len("sqlite:///") and address.startswith("sqlite:///"):
         return address
-    if scheme in ("postgres", "postgresql"):
-        raise NotSupported(
-            "/url", "PostgreSQL comes in a later release", hint="sqlite:///angelica.db, or a file's path"
-        )
-    raise ValueError("sqlite:///angelica.db, sqlite:////var/lib/angelica/angelica.db, a file's path, or memory:")
+    if scheme in SCHEMES:
+        Address.parse(address)
+        return address
+    raise ValueError(
+        "sqlite:///angelica.db, sqlite:////var/lib/angelica/angelica.db, a file's path, "
+        "postgresql://user:password@host:5432/database, or memory:"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,10 @@ class Settings:
     """
 
     url: str = option(
-        "sqlite:///angelica.db", _url, "Where everything is kept: an SQLite file (a plain path will do) or `memory:`."
+        "sqlite:///angelica.db",
+        _url,
+        "Where everything is kept: an SQLite file (a plain path will do), `postgresql://user:password@host/database` "
+        "(with `?schema=`, default `angelica`, and `?pooler=transaction` behind PgBouncer) or `memory:`.",
     )
     name: str = option("default", options.text, "The engine's name.")
     app: str | None = option(
@@ -171,8 +177,15 @@ class Settings:
         options.choice("full", "fast"),
         "`full`: on disk before a submit is answered. `fast`: a power cut may take the last commits.",
     )
-    auto_migrate: bool = option(
-        default=True, read=options.flag, doc="Bring the store's schema up to date at start.", shown="true"
+    auto_migrate: bool | None = option(
+        None,
+        optional(options.flag),
+        "Bring the store's schema up to date at start. None: on SQLite yes; on PostgreSQL `angelica db migrate` does, "
+        "and only an empty database is made ready.",
+        shown="none",
+    )
+    connections: int = option(
+        4, options.whole(1, 200), "Connections to PostgreSQL that one event loop of a process may have at a time."
     )
     embed: Literal["on", "off"] = option(
         "on", options.switch, "Whether `engine.lifespan` runs a worker in its process, or only submits."
@@ -243,6 +256,21 @@ class Settings:
         return Path(self.url.removeprefix(prefix)) if self.url.startswith(prefix) else None
 
     @property
+    def postgres_url(self) -> str | None:
+        """The address of a PostgreSQL store, None for any other."""
+        return self.url if self.url.partition("://")[0] in SCHEMES else None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the store ends with its process."""
+        return self.url == "memory:"
+
+    @property
+    def shown_url(self) -> str:
+        """The address of the store without a password, for people and logs."""
+        return self.url if self.postgres_url is None else Address.parse(self.url).shown
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the API listens on this machine only."""
         return self.host in _LOOPBACK
@@ -264,7 +292,7 @@ OPTIONS: Final[Mapping[str, Option]] = MappingProxyType(
 def _read(key: str, value: Any, origin: str) -> Any:
     try:
         return OPTIONS[key].read(value)
-    except NotSupported:
+    except InvalidValue:
         raise
     except ValueError as error:
         raise InvalidValue(f"/{key}", f"{value!r} will not do (from {origin})", hint=f"must be {error}") from None

@@ -12,6 +12,7 @@ import pytest
 from angelica.errors import SchemaMismatch, StorageUnavailable
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.storage.sqlite.backup import backup_file, restore_file
+from angelica.storage.sqlite.transaction import SqliteStatements
 from tests.storage.world import World, new
 
 
@@ -110,8 +111,11 @@ def test_vacuum_gives_pages_back(world: World, path: Path) -> None:
     world.submit(*[new(f"t{i}", payload="x" * 2000) for i in range(1000)])
     world.run(storage.cancel_many([f"t{i}" for i in range(1000)], reason="", now=world.now))
     world.run(storage.delete_tasks([f"t{i}" for i in range(1000)]))
-    pages = lambda: world.run(storage._read(lambda db: db.query("pragma page_count", ())))  # noqa: E731
-    before = pages()
+
+    async def count(db: SqliteStatements) -> int:
+        return int(db.query("pragma page_count", ()))
+
+    before = world.run(storage._read(count))
     world.run(storage.vacuum())
-    assert pages() < before / 4
+    assert world.run(storage._read(count)) < before / 4
     assert world.run(storage.check()).ok

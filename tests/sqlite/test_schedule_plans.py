@@ -19,8 +19,9 @@ from angelica.storage.schedule_rows import schedule_row
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.storage.sqlite.connect import connect
 from angelica.storage.sqlite.opened import VERBS
-from angelica.storage.sqlite.schedules import list_schedules
-from angelica.storage.sqlite.transaction import Statements
+from angelica.storage.sqlite.transaction import SqliteStatements
+from angelica.storage.verbs.schedules import list_schedules
+from angelica.storage.verbs.transaction import finished
 
 MANY = 1_000_000 if os.environ.get("ANGELICA_BIG_PLANS") else 100_000
 NOW = 1_800_000_000_000_000
@@ -188,12 +189,12 @@ def test_the_work_does_not_grow_with_the_number_of_schedules(
 def test_a_page_is_found_without_sorting_or_searching(full: apsw.Connection, where: ScheduleFilter) -> None:
     asked: list[tuple[str, Any]] = []
 
-    class Spy(Statements):
+    class Spy(SqliteStatements):
         def query(self, text: str, values: Any) -> Any:
             asked.append((text, values))
             return super().query(text, values)
 
-    page = list_schedules(Spy(full, VERBS), where, limit=10, after="s00000500")
+    page = finished(list_schedules(Spy(full, VERBS), where, limit=10, after="s00000500"))
     assert len(page.items) == (0 if where.phases else 10)
     ((text, values),) = asked
     steps = [str(row[3]) for row in full.execute("explain query plan " + text, values).fetchall()]

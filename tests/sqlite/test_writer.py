@@ -16,7 +16,7 @@ from angelica.domain.task import Unique
 from angelica.errors import IdempotencyMismatch, StorageCorrupt, StorageUnavailable
 from angelica.storage.protocol import Request
 from angelica.storage.sqlite.adapter import SqliteStorage
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.sqlite.transaction import SqliteStatements, SqliteTransaction
 from tests.storage.world import START, World, new
 
 
@@ -26,7 +26,7 @@ def test_what_gathers_is_one_commit(world: World) -> None:
     held = threading.Event()
     begun = threading.Event()
 
-    def hold(tx: Transaction) -> None:
+    async def hold(tx: SqliteTransaction) -> None:
         begun.set()
         held.wait(10)
 
@@ -73,8 +73,8 @@ def test_one_callers_broken_call_does_not_undo_the_others(world: World) -> None:
     storage = world.storage
     assert isinstance(storage, SqliteStorage)
 
-    def wrong(tx: Transaction) -> None:
-        tx.run("put_meta", "left", "behind")
+    async def wrong(tx: SqliteTransaction) -> None:
+        await tx.run("put_meta", "left", "behind")
         raise LookupError("a bug")
 
     async def scene() -> list[object]:
@@ -190,10 +190,13 @@ def test_a_full_disk_refuses_and_recovers(world: World) -> None:
     assert isinstance(storage, SqliteStorage)
     world.submit(new("small"))
 
-    def bound(tx: Transaction, pages: int) -> None:
+    async def bound(tx: SqliteTransaction, pages: int) -> None:
         tx.query(f"pragma max_page_count = {pages}", ())
 
-    size = world.run(storage._read(lambda db: db.query("pragma page_count", ())))
+    async def pages(db: SqliteStatements) -> int:
+        return int(db.query("pragma page_count", ()))
+
+    size = world.run(storage._read(pages))
     world.run(storage._write(lambda tx: bound(tx, size + 2)))
     with pytest.raises(StorageUnavailable, match="no room left"):
         world.submit(new("large", payload="x" * 100_000))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from angelica.clock import Clock
 from angelica.storage.memory import MemoryStorage
+from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.protocol import Storage
 from angelica.storage.sqlite.adapter import SqliteStorage
+from tests.postgres.session import session
 
 Factory = Callable[[Path, Clock], Storage]
 
@@ -21,4 +23,8 @@ def sqlite(directory: Path, clock: Clock) -> Storage:
     return SqliteStorage(directory / "angelica.db", clock)
 
 
-ADAPTERS: dict[str, Factory] = {"memory": memory, "sqlite": sqlite}
+def postgres(directory: Path, clock: Clock) -> Storage:
+    return PostgresStorage(session().fresh_url(), clock)
+
+
+ADAPTERS: dict[str, Factory] = {"memory": memory, "sqlite": sqlite, "postgres": postgres}

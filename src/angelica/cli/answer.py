@@ -59,7 +59,7 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
             engine.tokens = tokens
         app = create_app(engine, mode="dev" if where.dev else "token")
         draining = asyncio.create_task(_drain(engine, lifetime))
-        facts = {"token": None if options.token else token, "url": url_of(bound), "store": engine.settings.url}
+        facts = {"token": None if options.token else token, "url": url_of(bound), "store": engine.settings.shown_url}
         await serve(app, bound, lifetime.stop, lambda: _ready(facts, link), proxied=where.proxied)
         draining.cancel()
     finally:

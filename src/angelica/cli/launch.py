@@ -73,8 +73,6 @@ class Launch:
         plan = self._plan
         shared = [sys.executable, "-m", "angelica.cli"]
         tail = ["--dev"] * plan.dev + ["--quiet"] * plan.options.quiet
-        if plan.options.url is not None:
-            tail += ["--url", plan.options.url]
         if plan.app is not None:
             tail += ["--", plan.app]
         worker = [*shared, "worker"]
@@ -87,10 +85,12 @@ class Launch:
         api += ["--behind-tls-proxy"] * plan.proxied + ["--insecure"] * plan.insecure
         # The token is for the API process; what a worker runs has no business with it.
         hidden = {"ANGELICA_TOKEN": ""}
+        # In the environment, not among the arguments, which every user of the machine can read.
+        store = {} if plan.options.url is None else {"ANGELICA_URL": plan.options.url}
         return [
-            ChildSpec("api", "api", (*api, *tail), pass_fds=(descriptor,)),
+            ChildSpec("api", "api", (*api, *tail), pass_fds=(descriptor,), env=store),
             *[
-                ChildSpec(f"worker-{n}", "worker", (*worker, *tail), env=hidden)
+                ChildSpec(f"worker-{n}", "worker", (*worker, *tail), env={**store, **hidden})
                 for n in range(1, plan.settings.workers + 1)
             ],
         ]
@@ -121,12 +121,12 @@ class Launch:
 
     async def _settle(self, dead: DeadWorker) -> None:
         """Hand back what a dead worker held, at once."""
-        from angelica.storage.sqlite.adapter import SqliteStorage
+        from angelica.stores import make_storage
 
         settings = settings_of(dead.store or self._plan.options.url)
-        if settings.sqlite_path is None:
+        if settings.in_memory:
             return
-        storage = SqliteStorage(settings.sqlite_path, durability=settings.durability, auto_migrate=False)
+        storage = make_storage(settings, chance=self._random.random, migrate=False)
         await storage.open()
         try:
             done = await settle_worker(
@@ -149,7 +149,7 @@ def headline(plan: Plan, children: Sequence[Child]) -> str:
     workers = [child for child in children if child.spec.kind == "worker"]
     slots = sum(int(child.facts.get("slots", 0)) for child in workers)
     path = plan.settings.sqlite_path
-    store = f"SQLite {path}" if path is not None else plan.settings.url
+    store = f"SQLite {path}" if path is not None else plan.settings.shown_url
     store += " (created)" if plan.created else ""
     plural = "" if len(workers) == 1 else "s"
     return f"angelica {__version__}  {store}  {len(workers)} worker{plural}, {slots} slots"

@@ -39,7 +39,7 @@ async def opened_store(
         hint = "start `angelica dev` here, or name the store: --url"
         raise CliError(f"there is no store at {path}", hint=hint, exit_code=UNAVAILABLE)
     wanted = settings.auto_migrate if migrate is None else migrate
-    storage = SqliteStorage(path, durability=settings.durability, auto_migrate=wanted)
+    storage = SqliteStorage(path, durability=settings.durability, auto_migrate=wanted is not False)
     await storage.open()
     try:
         yield storage

@@ -44,5 +44,5 @@ async def _tell(engine: Engine, link: ChildLink | None, options: GlobalOptions) 
         link.ready({**facts, "store": engine.settings.url, "files": loaded_files()})
     elif not options.quiet:
         queues = ", ".join(info.queues) if info.queues else "every queue"
-        text = f"angelica {__version__}  {engine.settings.url}  worker {info.id}  {info.slots} slots  {queues}"
+        text = f"angelica {__version__}  {engine.settings.shown_url}  worker {info.id}  {info.slots} slots  {queues}"
         click.echo(text, err=True)

@@ -6,10 +6,24 @@ import os
 import platform
 from pathlib import Path
 
+from angelica.clock import boot_id
+
 
 def host_name() -> str:
     """Return the name of this host."""
     return platform.node() or "localhost"
+
+
+def here() -> str:
+    """Return where a pid of this process means something: this boot of the kernel, and this namespace of pids.
+
+    Two containers of one host may bear its name, and two hosts the same name.
+    """
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{boot_id()} {space}".strip()
 
 
 def pid_started(pid: int) -> int:

@@ -26,10 +26,10 @@ PRUNE_EVERY: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """This host: its name, its boot, and whether a process (pid, start time) of it still lives."""
+    """This host: its name, where its pids mean something, and whether a process (pid, start time) there still lives."""
 
     name: str
-    boot: str
+    place: str
     lives: Callable[[int, int], bool] = field(repr=False)
 
 
@@ -76,11 +76,14 @@ class Janitor:
         return settled
 
     def _gone(self, row: WorkerRow) -> bool:
-        """Whether the worker ran on this host and its process does not live any more (or is of an earlier boot)."""
+        """Whether the worker ran here and its process does not live any more.
+
+        One of an earlier boot, or of a container beside this one, cannot be told from one that lives: its lease tells.
+        """
         info = row.info
-        if info.host != self._host.name:
+        if (info.host, info.place) != (self._host.name, self._host.place):
             return False
-        return info.boot != self._host.boot or not self._host.lives(info.pid, info.pid_started)
+        return not self._host.lives(info.pid, info.pid_started)
 
     async def _sweep_expired(self, workers: dict[str, WorkerRow]) -> None:
         while True:
@@ -109,7 +112,7 @@ class Janitor:
         It is never synced, so what a power cut left of it may be of any moment.
         """
         info = row.info
-        return info.start_file if (info.host, info.boot) == (self._host.name, self._host.boot) else None
+        return info.start_file if (info.host, info.place) == (self._host.name, self._host.place) else None
 
     def _end(self, task: Task, started: Started | None, now: Now) -> Completion:
         # A lease ran out: the attempt is to blame only if its handler had begun.

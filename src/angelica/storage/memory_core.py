@@ -7,7 +7,7 @@ from typing import Final
 
 from angelica.clock import Clock, Now
 from angelica.errors import StorageUnavailable
-from angelica.storage.memory_bells import Bells
+from angelica.storage.bells import Bells
 from angelica.storage.memory_book import Book
 from angelica.storage.memory_runs import settle_runs
 from angelica.storage.memory_table import (

@@ -141,7 +141,11 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker as it registers. `boot` and `pid_started` tell a reused pid from the same process."""
+    """A worker as it registers.
+
+    `boot` is that of the clock its lease is judged by. `place` is where its pid means something (one boot of one
+    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process.
+    """
 
     id: str
     host: str
@@ -155,6 +159,7 @@ class WorkerInfo:
     functions: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=nothing)
     start_file: str | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)

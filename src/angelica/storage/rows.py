@@ -235,6 +235,18 @@ def claimed_of(row: list[Any], worker: str) -> Task:
     return _task(spec, State.RUNNING, attempt, 0, 0, run_at, None, worker, revision=revision)
 
 
+def taken_of(row: Any, lane: tuple[str, str, int, int], worker: str) -> Task:
+    """Return the task of a row that a claim has just written; `lane` is (queue, executor, priority, …) of it."""
+    id_, function, version, run_at, created_at, payload, policy, trace_id, attempt, revision, rare = row[-11:]
+    queue, executor, priority, _ = lane
+    if rare is not None:
+        head = (id_, function, queue, executor, priority, version, "running", run_at, created_at)
+        return _worn_task((*head, payload, policy, trace_id, attempt, revision, _decode(rare)))
+    known = _policies.get(policy) or policy_of(policy)
+    spec = _new_task(id_, function, payload, run_at, created_at, known, queue, executor, priority, version, trace_id)
+    return _task(spec, State.RUNNING, attempt, 0, 0, run_at, None, worker, revision=revision)
+
+
 def attempt_of(row: Sequence[Any]) -> Attempt:
     """Return the attempt of a row (task id, attempt, outcome, worker, started_at, finished_at, error)."""
     task_id, attempt, outcome, worker, started_at, finished_at, error = row

@@ -23,7 +23,7 @@ def read(world: World, task_id: str, **options) -> list[tuple[int, int]]:
 def test_lines_come_back_as_they_were(world: World) -> None:
     task = world.start("a")
     lines = [
-        LogLine("a", 1, 1, START, "log", "warning", "app.ü", "text with \n newline, 'quotes' and \x00"),
+        LogLine("a", 1, 1, START, "log", "warning", "app.ü", "text with \n newline, 'quotes' and \x1b"),
         LogLine("a", 1, 2, START + 1, "stdout", "", "", ""),
         LogLine("a", 1, 3, START + 2, "stderr", "", "", "x" * 20_000),
         LogLine("a", 1, 4, START + 3, "note", "", "", "7 lines dropped"),

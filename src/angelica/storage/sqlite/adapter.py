@@ -30,20 +30,21 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
-from angelica.storage.sqlite import journal as journals
-from angelica.storage.sqlite import reads, upkeep, workers
 from angelica.storage.sqlite.backup import Progress, backup_file
 from angelica.storage.sqlite.check import CheckReport, check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
-from angelica.storage.sqlite.ends import write_ends
 from angelica.storage.sqlite.opened import Opened, Options
-from angelica.storage.sqlite.runs import settle_runs
 from angelica.storage.sqlite.schedule_verbs import SqliteSchedules
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
-from angelica.storage.sqlite.submit import submit
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.sqlite.transaction import SqliteTransaction
+from angelica.storage.verbs import journal as journals
+from angelica.storage.verbs import reads, upkeep, workers
+from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.runs import settle_runs
+from angelica.storage.verbs.submit import submit
+from angelica.storage.verbs.transaction import Transaction
 
 _exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
 _FRESH: Final = SECOND
@@ -95,20 +96,20 @@ class SqliteStorage(SqliteSchedules):
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
     ) -> Exchanged:
-        def work(tx: Transaction) -> Exchanged:
+        async def work(tx: SqliteTransaction) -> Exchanged:
             if journal:
-                journals.append_logs(tx, journal)
-            accepted = write_ends(tx, ends, now=now) if ends else []
-            claimed, lapsed = ([], []) if claim is None else claim_tasks(tx, claim, now=now)
-            settle_runs(tx, now=now)
+                await journals.append_logs(tx, journal)
+            accepted = await write_ends(tx, ends, now=now) if ends else []
+            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            await settle_runs(tx, now=now)
             return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
 
         return await self._write(work)
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        def work(tx: Transaction) -> BeatReply:
-            self._clock.agree(tx)
-            return workers.beat(tx, beat)
+        async def work(tx: Transaction) -> BeatReply:
+            await self._clock.agree(tx)
+            return await workers.beat(tx, beat)
 
         return await self._write(work)
 

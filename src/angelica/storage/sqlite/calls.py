@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from angelica.domain.task import NewTask
-from angelica.storage.sqlite.submit import Parcel
+from angelica.storage.sqlite.parcel import Parcel
 
 C = TypeVar("C")
 Answer = tuple[Any, Exception | None]
+
+
+Work = Callable[[C], Coroutine[Any, Any, Any]]
 
 
 class Call(Generic[C]):
@@ -23,7 +26,7 @@ class Call(Generic[C]):
 
     __slots__ = ("done", "future", "loop", "work")
 
-    def __init__(self, work: Callable[[C], Any] | None, loop: AbstractEventLoop | None = None) -> None:
+    def __init__(self, work: Work[C] | None, loop: AbstractEventLoop | None = None) -> None:
         self.loop: AbstractEventLoop = loop or asyncio.get_running_loop()
         self.future: Future[Any] = self.loop.create_future()
         self.work = work

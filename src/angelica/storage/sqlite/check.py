@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from angelica.storage.rows import from_json
-from angelica.storage.sqlite.transaction import Statements
+from angelica.storage.sqlite.transaction import SqliteStatements
 
 _MOST: Final = 20
 
@@ -23,7 +23,7 @@ class CheckReport:
         return not self.problems
 
 
-def check(db: Statements) -> CheckReport:
+async def check(db: SqliteStatements) -> CheckReport:
     """Look at everything, over one snapshot. It takes time in proportion to the file."""
     db.query("begin", ())
     try:
@@ -35,19 +35,19 @@ def check(db: Statements) -> CheckReport:
         db.query("commit", ())
 
 
-def _integrity(db: Statements) -> list[str]:
+def _integrity(db: SqliteStatements) -> list[str]:
     said = db.query("select json_group_array(integrity_check) from pragma_integrity_check", ())
     lines = from_json(said)
     return [] if lines == ["ok"] else [f"SQLite: {line}" for line in lines[:_MOST]]
 
 
-def _counters(db: Statements) -> list[str]:
+def _counters(db: SqliteStatements) -> list[str]:
     return [
         f"queue {queue!r} has {counted} {state} tasks, its counter says {stored}"
-        for queue, state, counted, stored in db.rows("wrong_counts")[:_MOST]
+        for queue, state, counted, stored in db.look("wrong_counts")[:_MOST]
     ]
 
 
-def _orphans(db: Statements) -> list[str]:
-    found = from_json(db.value("orphans"))
+def _orphans(db: SqliteStatements) -> list[str]:
+    found = from_json(db.first("orphans")[0])
     return [f"{n} {what} of tasks that are not there" for what, n in found.items() if n]

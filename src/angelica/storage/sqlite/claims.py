@@ -11,15 +11,16 @@ from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
-from angelica.storage.protocol import Claim, Topic
-from angelica.storage.rows import claimed_of, error_text, from_json, task_of, to_json
-from angelica.storage.sqlite.transaction import Over, Transaction
+from angelica.storage.protocol import Claim
+from angelica.storage.rows import claimed_of, from_json, task_of, to_json
+from angelica.storage.sqlite.transaction import SqliteTransaction
+from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
 Levels = dict[str, list[tuple[int, int]]]
 
 
-def claim_tasks(tx: Transaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
+async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
     hand = _Hand(tx, claim.worker, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
@@ -29,41 +30,43 @@ def claim_tasks(tx: Transaction, claim: Claim, *, now: Now) -> tuple[list[Task],
     if queues is not None and len(queues) == len(kinds) == 1:
         ((executor, room),) = kinds
         if hand.start_lane(queues[0], executor, min(room, claim.wanted)):
-            return hand.finish()
-    seen = _look(tx, [executor for executor, _ in kinds], queues)
+            return await hand.finish()
+    seen = await _look(tx, [executor for executor, _ in kinds], queues)
     wanted = claim.wanted
     for executor, room in kinds:
         left = min(room, wanted)
         levels = seen.get(executor, {})
         while left > 0 and levels:
             names = rotate(sorted(levels) if queues is None else queues, claim.turn)
-            count, clean = _take(hand, names, executor, left, levels)
+            count, clean = await _take(hand, names, executor, left, levels)
             left -= count
             wanted -= count
             if clean:
                 break
             # What lapsed left room: look again, at rows that the ones in hand are out of.
             hand.take()
-            levels = _look(tx, [executor], queues).get(executor, {})
-    return hand.finish()
+            levels = (await _look(tx, [executor], queues)).get(executor, {})
+    return await hand.finish()
 
 
-def _look(tx: Transaction, executors: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
+async def _look(tx: SqliteTransaction, executors: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
     """Return the levels (priority, oldest `run_at`) of each lane that has ready rows, by executor and queue."""
     found: dict[str, Levels] = {}
-    for executor, queue, priority, oldest in tx.rows(
+    for executor, queue, priority, oldest in await tx.rows(
         "ready_levels", to_json(executors), None if queues is None else to_json(queues)
     ):
         found.setdefault(executor, {}).setdefault(queue, []).append((priority, oldest))
     return found
 
 
-def _take(hand: _Hand, queues: Sequence[str], executor: str, wanted: int, levels: Levels) -> tuple[int, bool]:
+async def _take(hand: _Hand, queues: Sequence[str], executor: str, wanted: int, levels: Levels) -> tuple[int, bool]:
     """Take one share-out; return how many were started, and whether no room is left open by lapsed tasks."""
     busy = [queue for queue in queues if queue in levels]
     shares = dict.fromkeys(busy, wanted)
     if len(busy) > 1:
-        counts = [hand.tx.value("count_ready", queue, executor, wanted) if queue in levels else 0 for queue in queues]
+        counts = [
+            await hand.tx.value("count_ready", queue, executor, wanted) if queue in levels else 0 for queue in queues
+        ]
         shares = dict(zip(queues, share_out(wanted, counts), strict=True))
     found = started = 0
     for queue in busy:
@@ -74,7 +77,7 @@ def _take(hand: _Hand, queues: Sequence[str], executor: str, wanted: int, levels
             rows = hand.rows(queue, executor, priority, left)
             left -= len(rows)
             found += len(rows)
-            started += hand.start(rows)
+            started += await hand.start(rows)
     return started, found == started or hand.heavy
 
 
@@ -86,7 +89,7 @@ class _Hand:
 
     __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "tx", "worker")
 
-    def __init__(self, tx: Transaction, worker: str, now: Now) -> None:
+    def __init__(self, tx: SqliteTransaction, worker: str, now: Now) -> None:
         self.tx = tx
         self.worker = worker
         self.now = now
@@ -95,7 +98,7 @@ class _Hand:
         self.claimed: list[Task] = []
         self.lapsed: list[Task] = []
 
-    def finish(self) -> tuple[list[Task], list[Task]]:
+    async def finish(self) -> tuple[list[Task], list[Task]]:
         """Write what is in hand and return (claimed, lapsed)."""
         self.take()
         return self.claimed, self.lapsed
@@ -103,7 +106,7 @@ class _Hand:
     def take(self) -> None:
         """Write the started rows."""
         if self.begun:
-            self.tx.run("take", to_json([task.spec.id for task in self.begun]), self.worker)
+            self.tx.do("take", to_json([task.spec.id for task in self.begun]), self.worker)
             for task in self.begun:
                 self.tx.count(task.spec.queue, "queued", -1)
                 self.tx.count(task.spec.queue, "running", 1)
@@ -120,7 +123,7 @@ class _Hand:
         if more_levels or any(row[14] is not None and self._reason(row) for row in rows):
             return False
         if rows:
-            self.tx.run("take_places", places, self.worker)
+            self.tx.do("take_places", places, self.worker)
             self.claimed = [claimed_of(row, self.worker) for row in rows]
             self.tx.count(queue, "queued", -len(rows))
             self.tx.count(queue, "running", len(rows))
@@ -129,14 +132,14 @@ class _Hand:
     def rows(self, queue: str, executor: str, priority: int, limit: int) -> list[Row]:
         """Return the first rows of a level."""
         try:
-            return self.tx.rows("ready_rows", queue, executor, priority, limit)
+            return self.tx.look("ready_rows", queue, executor, priority, limit)
         except apsw.TooBigError:
             if limit == 1:
                 raise
             self.heavy = True
             return self.rows(queue, executor, priority, limit // 2)
 
-    def start(self, rows: Sequence[Row]) -> int:
+    async def start(self, rows: Sequence[Row]) -> int:
         """Start the rows that still may, cancel those that may not; return how many were started."""
         over: list[tuple[Task, TaskError]] = []
         before = len(self.begun)
@@ -148,27 +151,12 @@ class _Hand:
                 task = task_of(row)
                 over.append((task, TaskError(reason, attempt=task.attempt)))
         if over:
-            cancel_waiting(self.tx, over, now=self.now)
+            await cancel_waiting(self.tx, over, now=self.now)
             ids = [task.spec.id for task, _ in over]
-            views = dict(self.tx.rows("tasks_by_ids", to_json(ids)))
+            views = dict(await self.tx.rows("tasks_by_ids", to_json(ids)))
             self.lapsed += [task_of(views[position]) for position in range(len(ids))]
         return len(self.begun) - before
 
     def _reason(self, row: Row) -> str | None:
         """Why a row with rare parts may no longer start, if so."""
         return lapsed(task_of(row).spec, now=self.now)
-
-
-def cancel_waiting(tx: Transaction, tasks: Sequence[tuple[Task, TaskError]], *, now: Now) -> None:
-    """End tasks that have not started as cancelled, each for its reason."""
-    rows = []
-    for task, error in tasks:
-        rows.append((task.spec.id, error_text(error), now.wall, now.wall + task.spec.policy.retention))
-        tx.count(task.spec.queue, task.state, -1)
-        tx.count(task.spec.queue, "cancelled", 1)
-        schedule_id = task.spec.extras.schedule_id
-        if schedule_id is not None:
-            tx.over.append(Over(schedule_id, task.spec.id, now.wall, failed=None))
-    if rows:
-        tx.run("cancel_waiting", to_json(rows))
-        tx.topics.add(Topic.ENDED)

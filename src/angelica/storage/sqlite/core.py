@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from angelica.errors import StorageUnavailable
 from angelica.storage.sqlite.opened import Opened
-from angelica.storage.sqlite.transaction import Statements, Transaction
+from angelica.storage.sqlite.transaction import SqliteStatements, SqliteTransaction
 
 R = TypeVar("R")
 
@@ -17,11 +17,11 @@ class SqliteCore:
 
     _open: Opened | None = None
 
-    async def _write(self, work: Callable[[Transaction], R]) -> R:
+    async def _write(self, work: Callable[[SqliteTransaction], Coroutine[Any, Any, R]]) -> R:
         answer: R = await self._opened().writer.call(work)
         return answer
 
-    async def _read(self, work: Callable[[Statements], R]) -> R:
+    async def _read(self, work: Callable[[SqliteStatements], Coroutine[Any, Any, R]]) -> R:
         answer: R = await self._opened().readers.read(work)
         return answer
 

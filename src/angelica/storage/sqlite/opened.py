@@ -23,8 +23,9 @@ from angelica.storage.sqlite.readers import Readers
 from angelica.storage.sqlite.ring import Ring
 from angelica.storage.sqlite.schema import initialise, migrate
 from angelica.storage.sqlite.storeclock import StoreClock
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.sqlite.writer import Writer
+from angelica.storage.verbs.transaction import finished
 
 VERBS: Final[Mapping[str, str]] = load_verbs("angelica.storage.sqlite.queries")
 
@@ -121,7 +122,7 @@ def _prepare(connection: apsw.Connection, path: Path, clock: StoreClock, *, allo
         initialise(connection, path)
         migrate(connection, wall=clock.now().wall, allowed=allowed)
         connection.execute("begin immediate")
-        clock.agree(Transaction(connection, VERBS))
+        finished(clock.agree(SqliteTransaction(connection, VERBS)))
         connection.execute("commit")
     finally:
         connection.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Final
@@ -14,9 +14,10 @@ from angelica.clock import SECOND, tick_micros
 from angelica.errors import StorageUnavailable
 from angelica.storage.sqlite.calls import Answer, Call, deliver
 from angelica.storage.sqlite.connect import BROKEN, translate
-from angelica.storage.sqlite.transaction import Statements
+from angelica.storage.sqlite.transaction import SqliteStatements
+from angelica.storage.verbs.transaction import finished
 
-ReadCall = Call[Statements]
+ReadCall = Call[SqliteStatements]
 
 _STEPS: Final = 20_000
 
@@ -42,7 +43,7 @@ class Readers:
         self._idle = 0
         self._closed = False
 
-    async def read(self, work: Callable[[Statements], Any], *, bounded: bool = True) -> Any:
+    async def read(self, work: Callable[[SqliteStatements], Coroutine[Any, Any, Any]], *, bounded: bool = True) -> Any:
         """Run `work` over one snapshot per statement and return what it returns."""
         call: ReadCall = Call(work)
         with self._lock:
@@ -91,4 +92,4 @@ class Readers:
             return None
         end = tick_micros() + self._bound
         connection.set_progress_handler((lambda: tick_micros() > end) if bounded else None, _STEPS)
-        return call.work(Statements(connection, self._verbs))
+        return finished(call.work(SqliteStatements(connection, self._verbs)))

@@ -9,8 +9,8 @@ from angelica.clock import Now
 from angelica.domain.schedule import FireRecord, Firing, Schedule, Unfinished
 from angelica.domain.task import NewTask
 from angelica.storage.protocol import Due, PutStatus, ScheduleFilter, SchedulePage, SchedulePut
-from angelica.storage.sqlite import fires, schedules
 from angelica.storage.sqlite.core import SqliteCore
+from angelica.storage.verbs import fires, schedules
 
 
 class SqliteSchedules(SqliteCore):

@@ -7,7 +7,7 @@ from typing import Final
 
 from angelica.clock import MILLISECOND, Clock, Now, SystemClock, boot_id, system_wall_offset
 from angelica.storage.rows import from_json, to_json
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.verbs.transaction import Transaction
 
 APART: Final = 500 * MILLISECOND
 _KEY: Final = "clock"
@@ -33,21 +33,21 @@ class StoreClock:
         """How far the host's wall clock is ahead of this one, in microseconds."""
         return 0 if self._fixed is not None else system_wall_offset() - self._offset
 
-    def agree(self, tx: Transaction) -> None:
+    async def agree(self, tx: Transaction) -> None:
         """Take over the stored offset; store the host's own if there is none of this boot."""
         if self._fixed is not None:
             return
-        text = tx.value("meta", _KEY)
+        text = await tx.value("meta", _KEY)
         if text is None or from_json(text)["boot"] != boot_id():
-            self.renew(tx)
+            await self.renew(tx)
         elif text != self._stored:
             self._adopt(text)
 
-    def renew(self, tx: Transaction) -> None:
+    async def renew(self, tx: Transaction) -> None:
         """Store the host's own offset of now, for all processes; they take it over at their next heartbeat."""
         if self._fixed is None:
             text = to_json({"boot": boot_id(), "wall_offset": system_wall_offset()})
-            tx.run("put_meta", _KEY, text)
+            await tx.run("put_meta", _KEY, text)
             self._adopt(text)
 
     def warn(self) -> None:

@@ -1,33 +1,24 @@
-"""One write transaction as the verbs see it: statements by name, counter deltas, and what it has to ring for."""
+"""One write transaction of a SQLite connection as the verbs see it; its coroutines never wait."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import apsw
 
+from angelica.domain.task import NOTHING, NewTask
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import from_json, to_json
+from angelica.storage.sqlite.parcel import MOST_CHARACTERS, Parcel, Piece
+from angelica.storage.verbs.transaction import Clash, Lockable, Over, Value
 
-Value = str | int | None
 Mark = tuple[dict[tuple[str, str], int], set[Topic]]
 
-
-class Over(NamedTuple):
-    """A run of a schedule that has ended; `failed` is None for a cancelled one."""
-
-    schedule_id: str
-    task_id: str
-    ended_at: int
-    failed: bool | None
+_ROWID_INDEXES: Final = {"schedules_key": "sqlite_autoindex_schedules_1"}
 
 
-class Clash(Exception):
-    """A set-based write met a row it did not expect: the transaction is undone and done again, item by item."""
-
-
-class Statements:
+class SqliteStatements:
     """The verbs of a connection. Every statement takes and gives whole batches as one JSON text.
 
     SQLite releases the interpreter at each step of a statement, so a statement a row, or a row a step, costs a fight
@@ -36,26 +27,33 @@ class Statements:
 
     __slots__ = ("_connection", "_verbs")
 
+    prefix = ""
+    source_term = """declared ->> '$."$source"'"""
+
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str]) -> None:
         self._connection = connection
         self._verbs = verbs
 
-    def value(self, verb: str, *values: Value) -> Any:
-        """Return the first column of the first row, None without one."""
+    async def value(self, verb: str, *values: Value) -> Any:
         return self.query(self._verbs[verb], values)
 
-    def first(self, verb: str, *values: Value) -> tuple[Any, ...]:
-        """Return the first row of a statement that always gives one."""
-        return self._connection.execute(self._verbs[verb], values).fetchall()[0]
+    async def rows(self, verb: str, *values: Value) -> list[Any]:
+        return self.look(verb, *values)
 
-    def rows(self, verb: str, *values: Value) -> list[Any]:
+    async def filtered(self, verb: str, where: str, values: Sequence[Value]) -> list[Any]:
+        return list(from_json(self.query(self._verbs[verb].replace("/* where */", where), values)))
+
+    def way(self, index: str) -> str:
+        return f"indexed by {_ROWID_INDEXES.get(index, index)}"
+
+    def look(self, verb: str, *values: Value) -> list[Any]:
         """Return the JSON array that a statement gives as one value."""
         text = self.query(self._verbs[verb], values)
         return [] if text is None or text == "[]" else list(from_json(text))
 
-    def filtered(self, verb: str, where: str, values: Sequence[Value]) -> list[Any]:
-        """Return the rows of a verb that leaves its filter open; `where` is put together from fixed parts."""
-        return list(from_json(self.query(self._verbs[verb].replace("/* where */", where), values)))
+    def first(self, verb: str, *values: Value) -> tuple[Any, ...]:
+        """Return the first row of a statement that always gives one."""
+        return self._connection.execute(self._verbs[verb], values).fetchall()[0]
 
     def query(self, text: str, values: Sequence[Value]) -> Any:
         """Return the first column of the first row of a statement."""
@@ -64,12 +62,8 @@ class Statements:
         return rows[0][0] if rows else None
 
 
-class Transaction(Statements):
-    """One write transaction; never leaves the writer's thread.
-
-    `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
-    for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled.
-    """
+class SqliteTransaction(SqliteStatements):
+    """One write transaction; never leaves the writer's thread. All other writers wait until its end."""
 
     __slots__ = ("_deltas", "careful", "over", "topics")
 
@@ -80,23 +74,60 @@ class Transaction(Statements):
         self.topics: set[Topic] = set()
         self.over: list[Over] = []
 
-    def run(self, verb: str, *values: Value) -> int:
+    async def run(self, verb: str, *values: Value) -> int:
+        return self.do(verb, *values)
+
+    async def insert(self, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
+        self.store([Parcel([(tasks, wall)], waits)])
+
+    async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
+        """Nothing to do: the file has one writer at a time."""
+
+    def do(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""
         self._connection.execute(self._verbs[verb], values).fetchall()
         return self._connection.changes()
 
     def count(self, queue: str, state: str, n: int) -> None:
-        """Change the counter of (queue, state)."""
         key = (queue, state)
         deltas = self._deltas
         deltas[key] = deltas.get(key, 0) + n
+
+    def store(self, parcels: Sequence[Parcel]) -> None:
+        """Store the tasks of many calls in one go; raises `Clash` if one of them stands already."""
+        self._store_pieces("insert_plain", [piece for parcel in parcels for piece in parcel.plain])
+        self._store_pieces("insert_full", [piece for parcel in parcels for piece in parcel.full])
+        labels = [label for parcel in parcels for label in parcel.labels]
+        if labels:
+            self.do("insert_labels", to_json(labels))
+        runs = [run for parcel in parcels for run in parcel.runs]
+        if runs:
+            self.do("insert_runs", to_json(runs))
+        for parcel in parcels:
+            for (queue, state), n in parcel.counts.items():
+                self.count(queue, state, n)
+                if state != "waiting":
+                    self.topics.add(Topic.READY if state == "queued" else Topic.DUE)
+
+    def _store_pieces(self, verb: str, pieces: Sequence[Piece]) -> None:
+        texts: list[str] = []
+        rows = size = 0
+        last = len(pieces) - 1
+        for position, (text, count) in enumerate(pieces):
+            texts.append(text)
+            rows += count
+            size += len(text)
+            if position == last or size > MOST_CHARACTERS:
+                if self.do(verb, f"[{','.join(texts)}]") != rows:
+                    raise Clash
+                texts, rows, size = [], 0, 0
 
     def finish(self) -> None:
         """Write what was gathered on the way; the last thing before the commit."""
         rows = [(queue, state, n) for (queue, state), n in self._deltas.items() if n]
         self._deltas = {}
         if rows:
-            self.run("add_counts", to_json(rows))
+            self.do("add_counts", to_json(rows))
 
     def savepoint(self) -> Mark:
         """Begin a part that can be undone by `undo` with what this returns."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from asyncio import Future
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -20,15 +20,16 @@ from angelica.storage.protocol import Topic
 from angelica.storage.sqlite.calls import Answer, Call, Submit, Turn, deliver
 from angelica.storage.sqlite.connect import BROKEN, translate
 from angelica.storage.sqlite.lock import WriterLock
-from angelica.storage.sqlite.submit import all_created, submit, submit_merged
-from angelica.storage.sqlite.transaction import Clash, Transaction
+from angelica.storage.sqlite.transaction import SqliteTransaction
+from angelica.storage.verbs.submit import all_created, submit
+from angelica.storage.verbs.transaction import Clash, finished
 
 _MOST_CALLS: Final = 4_000
 _MOST_TASKS: Final = 10_000
 _TURN: Final = 1_000
 _WAITS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
 
-WriteCall = Call[Transaction]
+WriteCall = Call[SqliteTransaction]
 Topics = Collection[Topic]
 
 
@@ -69,7 +70,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="angelica-sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def call(self, work: Callable[[Transaction], Any]) -> Any:
+    async def call(self, work: Callable[[SqliteTransaction], Coroutine[Any, Any, Any]]) -> Any:
         """Run `work` in a transaction and return what it returns, once that is on disk."""
         self._check_open()
         call: WriteCall = Call(work)
@@ -217,7 +218,7 @@ class Writer:
 
     def _transact(self, calls: Sequence[WriteCall], *, careful: bool) -> tuple[list[Answer], Topics]:
         connection = self._begin()
-        transaction = Transaction(connection, self._verbs, careful=careful)
+        transaction = SqliteTransaction(connection, self._verbs, careful=careful)
         answers = _carefully(transaction, calls) if careful else _together(transaction, calls)
         transaction.finish()
         changed = connection.total_changes()
@@ -273,11 +274,11 @@ def _weight(calls: Iterable[WriteCall]) -> int:
     return sum(len(call.tasks) for call in calls if isinstance(call, Submit))
 
 
-def _together(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Answer]:
+def _together(transaction: SqliteTransaction, calls: Sequence[WriteCall]) -> list[Answer]:
     """All calls in one go; a refusal of ours is raised before its call has written anything."""
     parcels = {id(call.parcel): call.parcel for call in calls if isinstance(call, Submit) and call.parcel is not None}
     if parcels:
-        submit_merged(transaction, list(parcels.values()))
+        transaction.store(list(parcels.values()))
     answers: list[Answer] = []
     for call in calls:
         if isinstance(call, Submit):
@@ -285,13 +286,13 @@ def _together(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Answ
             continue
         assert call.work is not None
         try:
-            answers.append((call.work(transaction), None))
+            answers.append((finished(call.work(transaction)), None))
         except Refused as refusal:
             answers.append((None, refusal))
     return answers
 
 
-def _carefully(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Answer]:
+def _carefully(transaction: SqliteTransaction, calls: Sequence[WriteCall]) -> list[Answer]:
     """Each call behind a savepoint of its own."""
     answers: list[Answer] = []
     for call in calls:
@@ -308,7 +309,7 @@ def _carefully(transaction: Transaction, calls: Sequence[WriteCall]) -> list[Ans
     return answers
 
 
-def _one(transaction: Transaction, call: WriteCall) -> Any:
+def _one(transaction: SqliteTransaction, call: WriteCall) -> Any:
     if isinstance(call, Submit):
-        return submit(transaction, call.tasks, wall=call.wall)
-    return None if call.work is None else call.work(transaction)
+        return finished(submit(transaction, call.tasks, wall=call.wall))
+    return None if call.work is None else finished(call.work(transaction))

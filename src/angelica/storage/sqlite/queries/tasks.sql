@@ -18,6 +18,10 @@ json_array(
 select json_group_array(json_array(place, ${task}))
 from (select key as place, value as wanted from jsonb_each(?1)) cross join tasks on id = wanted
 
+-- verb: standing_tasks
+select json_group_array(json_array(place, ${task}))
+from (select key as place, value as wanted from jsonb_each(?1)) cross join tasks on id = wanted
+
 -- verb: insert_plain
 insert into tasks (
     id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy

@@ -1,4 +1,4 @@
-"""The memory storage's wake-ups: counted rings by topic, and futures of any loop that wait for the next one."""
+"""Wake-ups inside a process: counted rings by topic, and futures of any loop that wait for the next one."""
 
 from __future__ import annotations
 

@@ -11,33 +11,37 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, NewTask, State, TaskError
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import error_text, to_json
-from angelica.storage.sqlite.runs import settle_runs
-from angelica.storage.sqlite.submit import insert, submit
-from angelica.storage.sqlite.transaction import Clash, Over, Transaction
+from angelica.storage.verbs.runs import settle_runs
+from angelica.storage.verbs.submit import submit
+from angelica.storage.verbs.transaction import Clash, Over, Transaction
 
 _SUCCEEDED: Final = State.SUCCEEDED
 _FAILED: Final = {State.SUCCEEDED: False, State.FAILED: True, State.CANCELLED: None}
 
 
-def write_ends(tx: Transaction, ends: Sequence[Completion], *, now: Now) -> list[bool]:
+async def write_ends(tx: Transaction, ends: Sequence[Completion], *, now: Now) -> list[bool]:
     """Write the completions as if they came one by one; say of each whether its fence let it through."""
     turned: dict[str, str] = {}
-    accepted = _write(tx, ends, now, turned)
-    if turned or {end.schedule_id for end in ends} - {None}:
+    schedules = {end.schedule_id for end in ends} - {None}
+    if schedules:
+        # Before the rows: whoever fires a schedule takes them in this order.
+        await tx.lock("schedules", [name for name in schedules if name is not None])
+    accepted = await _write(tx, ends, now, turned)
+    if turned or schedules:
         _note_runs(tx, ends, accepted, turned)
-        settle_runs(tx, now=now)
+        await settle_runs(tx, now=now)
     return accepted
 
 
-def _write(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
+async def _write(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     plain = [end for end in ends if _is_plain(end)]
     rest = len(ends) - len(plain)
     if tx.careful or not plain or (rest and not _independent(ends)):
-        return _in_order(tx, ends, now, turned)
-    _write_plain(tx, plain)
+        return await _in_order(tx, ends, now, turned)
+    await _write_plain(tx, plain)
     if not rest:
         return [True] * len(ends)
-    answers = iter(_in_order(tx, [end for end in ends if not _is_plain(end)], now, turned))
+    answers = iter(await _in_order(tx, [end for end in ends if not _is_plain(end)], now, turned))
     return [True if _is_plain(end) else next(answers) for end in ends]
 
 
@@ -66,9 +70,9 @@ def _independent(ends: Sequence[Completion]) -> bool:
     )
 
 
-def _write_plain(tx: Transaction, ends: Sequence[Completion]) -> None:
+async def _write_plain(tx: Transaction, ends: Sequence[Completion]) -> None:
     rows = [(e.task_id, e.attempt, e.result, e.started_at, e.finished_at, e.retain_until) for e in ends]
-    if tx.run("end_succeeded", to_json(rows)) != len(rows):
+    if await tx.run("end_succeeded", to_json(rows)) != len(rows):
         raise Clash  # a stale one, or one twice
     for end in ends:
         tx.count(end.queue, "running", -1)
@@ -76,20 +80,20 @@ def _write_plain(tx: Transaction, ends: Sequence[Completion]) -> None:
     tx.topics.add(Topic.ENDED)
 
 
-def _in_order(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
+async def _in_order(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     """Write in parts: what comes after a follow-up with a unique key must not be written before it."""
     accepted: list[bool] = []
     start = 0
     for position, end in enumerate(ends, 1):
         if position == len(ends) or any(task.unique is not None for task in end.then):
-            accepted += _write_part(tx, ends[start:position], now, turned)
+            accepted += await _write_part(tx, ends[start:position], now, turned)
             start = position
     return accepted
 
 
-def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
+async def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now, turned: dict[str, str]) -> list[bool]:
     leases = to_json([(end.task_id, end.attempt, end.expired_by) for end in ends])
-    standing = {row[0]: row for row in tx.rows("leased_rows", leases, now.boot)}
+    standing = {row[0]: row for row in await tx.rows("leased_rows", leases, now.boot)}
     accepted: list[bool] = []
     seen: set[str] = set()
     rows: list[tuple[object, ...]] = []
@@ -111,11 +115,11 @@ def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now, turned: d
             attempts.append((end.task_id, end.attempt, end.outcome, row[4], started_at, end.finished_at, error))
         follow_ups += end.then
     if rows:
-        tx.run("end_any", to_json(rows))
+        await tx.run("end_any", to_json(rows))
     if attempts:
-        tx.run("insert_attempts", to_json(attempts))
+        await tx.run("insert_attempts", to_json(attempts))
     if follow_ups:
-        _store_follow_ups(tx, follow_ups, now)
+        await _store_follow_ups(tx, follow_ups, now)
     return accepted
 
 
@@ -152,8 +156,8 @@ def _judged(tx: Transaction, end: Completion, row: Sequence[Any]) -> tuple[objec
     )
 
 
-def _store_follow_ups(tx: Transaction, tasks: Sequence[NewTask], now: Now) -> None:
+async def _store_follow_ups(tx: Transaction, tasks: Sequence[NewTask], now: Now) -> None:
     if tx.careful or any(task.unique is not None for task in tasks):
-        submit(tx, tasks, wall=now.wall)
+        await submit(tx, tasks, wall=now.wall)
     else:
-        insert(tx, tasks, now.wall)
+        await tx.insert(tasks, now.wall)

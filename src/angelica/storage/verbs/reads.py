@@ -8,76 +8,78 @@ from typing import Final
 from angelica.domain.task import Attempt, State, Task
 from angelica.storage.protocol import FunctionRow, LogLine, TaskFilter, TaskPage, WorkerRow
 from angelica.storage.rows import attempt_of, line_of, task_of, to_json, worker_of
-from angelica.storage.sqlite.transaction import Statements, Value
+from angelica.storage.verbs.transaction import Statements, Value
 
 # Below this many, rows of a rare state are sorted; above, they are soon met on the way through all tasks.
 _FEW: Final = 5_000
 _LIVE: Final = {State.RUNNING: "running", State.SCHEDULED: "due"}
 
 
-def get_tasks(db: Statements, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
+async def get_tasks(db: Statements, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
     """Return the tasks position by position."""
-    found = dict(db.rows("tasks_by_ids", to_json(task_ids)))
+    found = dict(await db.rows("tasks_by_ids", to_json(task_ids)))
     return tuple(task_of(found[position]) if position in found else None for position in range(len(task_ids)))
 
 
-def list_tasks(
+async def list_tasks(
     db: Statements, where: TaskFilter, *, limit: int, after: tuple[int, str] | None, newest_first: bool
 ) -> TaskPage:
     """Return one page in order of (`created_at`, id)."""
     if where.states is not None and not where.states:
         return TaskPage(())
-    terms, values = _filter(where)
+    terms, values = _filter(db, where)
     if after is not None:
         terms.append("(created_at, id) < (?, ?)" if newest_first else "(created_at, id) > (?, ?)")
         values += after
     way = "desc" if newest_first else "asc"
-    clause = f"{_index(db, where)} where {' and '.join(terms) or 'true'} order by created_at {way}, id {way} limit ?"
-    rows = db.filtered("list_tasks", clause, [*values, max(limit, 0) + 1])
+    clause = (
+        f"{await _index(db, where)} where {' and '.join(terms) or 'true'} order by created_at {way}, id {way} limit ?"
+    )
+    rows = await db.filtered("list_tasks", clause, [*values, max(limit, 0) + 1])
     items = tuple(task_of(row) for row in rows[:limit])
     more = len(rows) > limit > 0
     return TaskPage(items, (items[-1].spec.created_at, items[-1].spec.id) if more else None)
 
 
-def read_logs(
+async def read_logs(
     db: Statements, task_id: str, *, attempt: int | None, after: tuple[int, int], limit: int
 ) -> tuple[LogLine, ...]:
     """Return the lines after the cursor, in order of (attempt, seq)."""
     if attempt is None:
-        rows = db.rows("logs", task_id, *after, limit)
+        rows = await db.rows("logs", task_id, *after, limit)
     else:
-        rows = db.rows("logs_of_attempt", task_id, *after, limit, attempt)
+        rows = await db.rows("logs_of_attempt", task_id, *after, limit, attempt)
     return tuple(line_of(row) for row in rows)
 
 
-def read_attempts(db: Statements, task_id: str) -> tuple[Attempt, ...]:
+async def read_attempts(db: Statements, task_id: str) -> tuple[Attempt, ...]:
     """Return the attempts that did not succeed, in order."""
-    return tuple(attempt_of(row) for row in db.rows("attempts", task_id))
+    return tuple(attempt_of(row) for row in await db.rows("attempts", task_id))
 
 
-def list_functions(db: Statements) -> tuple[FunctionRow, ...]:
+async def list_functions(db: Statements) -> tuple[FunctionRow, ...]:
     """Return the functions by name."""
-    return tuple(FunctionRow(*row) for row in db.rows("functions"))
+    return tuple(FunctionRow(*row) for row in await db.rows("functions"))
 
 
-def list_workers(db: Statements) -> tuple[WorkerRow, ...]:
+async def list_workers(db: Statements) -> tuple[WorkerRow, ...]:
     """Return the workers by id."""
-    return tuple(worker_of(row) for row in db.rows("workers"))
+    return tuple(worker_of(row) for row in await db.rows("workers"))
 
 
-def counts(db: Statements) -> dict[tuple[str, State], int]:
+async def counts(db: Statements) -> dict[tuple[str, State], int]:
     """Return how many tasks stand in each (queue, state)."""
-    return {(queue, State(state)): n for queue, state, n in db.rows("counts")}
+    return {(queue, State(state)): n for queue, state, n in await db.rows("counts")}
 
 
-def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
+async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     """Return how many ready tasks come before this one, up to `limit`."""
     spec = task.spec
-    found = int(db.value("ahead", spec.queue, spec.executor, spec.priority, task.run_at, spec.id, limit))
+    found = int(await db.value("ahead", spec.queue, spec.executor, spec.priority, task.run_at, spec.id, limit))
     return min(found, limit)
 
 
-def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
+def _filter(db: Statements, where: TaskFilter) -> tuple[list[str], list[Value]]:
     """Return the terms of a filter and their values; every text in the terms is ours."""
     terms: list[str] = []
     values: list[Value] = []
@@ -91,7 +93,8 @@ def _filter(where: TaskFilter) -> tuple[list[str], list[Value]]:
             terms.append(some)
             values += of
     for name, value in where.labels.items():
-        terms.append("exists (select 1 from labels where task_id = tasks.id and name = ? and value = ?)")
+        labelled = f"select 1 from {db.prefix}labels where task_id = tasks.id and name = ? and value = ?"  # noqa: S608 - ours
+        terms.append(f"exists ({labelled})")
         values += (name, value)
     compared: tuple[tuple[str, Value], ...] = (
         ("created_at >= ?", where.created_after),
@@ -125,16 +128,16 @@ def named(column: str, patterns: Sequence[str]) -> tuple[str, list[Value]]:
     return f"({' or '.join(terms)})", values
 
 
-def _index(db: Statements, where: TaskFilter) -> str:
+async def _index(db: Statements, where: TaskFilter) -> str:
     """Choose the way to the rows: by the rarest part, and few rows of a live state are sorted rather than searched."""
     if where.parent_id is not None:
-        return "indexed by children"
+        return db.way("children")
     if where.retry_of is not None:
-        return "indexed by retries"
+        return db.way("retries")
     if where.states is not None and len(where.states) == 1:
         (state,) = where.states
         if state in {State.FAILED, State.CANCELLED}:
-            return f"indexed by {state}"
-        if state in _LIVE and sum(n for key, n in counts(db).items() if key[1] is state) <= _FEW:
-            return f"indexed by {_LIVE[state]}"
-    return "indexed by listing"
+            return db.way(state)
+        if state in _LIVE and sum(n for key, n in (await counts(db)).items() if key[1] is state) <= _FEW:
+            return db.way(_LIVE[state])
+    return db.way("listing")

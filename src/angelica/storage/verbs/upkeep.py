@@ -9,27 +9,27 @@ from angelica.domain import reasons
 from angelica.domain.task import TERMINAL, TaskError
 from angelica.storage.protocol import CancelStatus, FunctionRow, Promoted, Topic
 from angelica.storage.rows import task_of, to_json
-from angelica.storage.sqlite.claims import cancel_waiting
-from angelica.storage.sqlite.runs import settle_runs
-from angelica.storage.sqlite.schedules import prune_schedules
-from angelica.storage.sqlite.transaction import Transaction
+from angelica.storage.verbs.runs import settle_runs
+from angelica.storage.verbs.schedules import prune_schedules
+from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.waiting import cancel_waiting
 
 
-def promote(tx: Transaction, *, now: Now, limit: int) -> Promoted:
+async def promote(tx: Transaction, *, now: Now, limit: int) -> Promoted:
     """Make the oldest scheduled tasks that are due ready."""
-    rows = tx.rows("due_rows", now.wall, limit)
+    rows = await tx.rows("due_rows", now.wall, limit)
     if rows:
-        tx.run("promote", to_json(rows))
+        await tx.run("promote", to_json(rows))
         tx.topics.add(Topic.READY)
         for _, queue in rows:
             tx.count(queue, "scheduled", -1)
             tx.count(queue, "queued", 1)
-    return Promoted(len(rows), tx.value("next_due"))
+    return Promoted(len(rows), await tx.value("next_due"))
 
 
-def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+async def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
     """Cancel as if one by one: a repeated id meets what its first place has done."""
-    rows = tx.rows("tasks_by_ids", to_json(list(dict.fromkeys(task_ids))))
+    rows = await tx.rows("standing_tasks", to_json(list(dict.fromkeys(task_ids))))
     standing = {task.spec.id: task for task in (task_of(row) for _, row in rows)}
     waiting = []
     running = []
@@ -49,18 +49,18 @@ def cancel(tx: Transaction, task_ids: Sequence[str], *, reason: str, now: Now) -
             statuses.append("cancelled")
             waiting.append((task, TaskError(reasons.CANCELLED, message=reason, attempt=task.attempt)))
             ended.add(task_id)
-    cancel_waiting(tx, waiting, now=now)
+    await cancel_waiting(tx, waiting, now=now)
     if running:
-        tx.run("request_cancel", to_json(running), reason)
+        await tx.run("request_cancel", to_json(running), reason)
         tx.topics.add(Topic.CONTROL)
-    settle_runs(tx, now=now)
+    await settle_runs(tx, now=now)
     return tuple(statuses)
 
 
-def delete(tx: Transaction, task_ids: Sequence[str]) -> tuple[bool, ...]:
+async def delete(tx: Transaction, task_ids: Sequence[str]) -> tuple[bool, ...]:
     """Delete ended tasks with all that belongs to them."""
-    rows = tx.rows("ended_rows", to_json(task_ids))
-    _delete_rows(tx, rows)
+    rows = await tx.rows("ended_rows", to_json(task_ids))
+    await _delete_rows(tx, rows)
     gone = {row[0] for row in rows}
     answers = []
     for task_id in task_ids:
@@ -69,26 +69,26 @@ def delete(tx: Transaction, task_ids: Sequence[str]) -> tuple[bool, ...]:
     return tuple(answers)
 
 
-def prune(tx: Transaction, *, now: Now, limit: int) -> int:
+async def prune(tx: Transaction, *, now: Now, limit: int) -> int:
     """Delete what has been kept long enough; return how many tasks, or fire records if these were more."""
-    rows = tx.rows("outdated_rows", now.wall, limit)
-    _delete_rows(tx, rows)
-    tx.run("delete_requests", now.wall)
-    tx.run("delete_workers", now.wall - DAY)
-    return max(len(rows), prune_schedules(tx, now=now, limit=limit))
+    rows = await tx.rows("outdated_rows", now.wall, limit)
+    await _delete_rows(tx, rows)
+    await tx.run("delete_requests", now.wall)
+    await tx.run("delete_workers", now.wall - DAY)
+    return max(len(rows), await prune_schedules(tx, now=now, limit=limit))
 
 
-def put_functions(tx: Transaction, rows: Sequence[FunctionRow]) -> None:
+async def put_functions(tx: Transaction, rows: Sequence[FunctionRow]) -> None:
     """Upsert what code declares."""
     columns = [(f.name, f.version, f.executor, f.schema, f.defaults, f.doc, f.seen_at) for f in rows]
-    tx.run("put_functions", to_json(columns))
+    await tx.run("put_functions", to_json(columns))
 
 
-def _delete_rows(tx: Transaction, rows: Sequence[tuple[str, str, str]]) -> None:
+async def _delete_rows(tx: Transaction, rows: Sequence[tuple[str, str, str]]) -> None:
     if not rows:
         return
     text = to_json(rows)
     for verb in ("delete_logs", "delete_attempts", "delete_labels", "delete_rows"):
-        tx.run(verb, text)
+        await tx.run(verb, text)
     for _, queue, state in rows:
         tx.count(queue, state, -1)

@@ -14,8 +14,8 @@ from angelica.storage.protocol import Topic
 from angelica.storage.rows import to_json
 from angelica.storage.schedule_rows import schedule_of, state_row
 from angelica.storage.schedule_rules import go_on, latest_busy
-from angelica.storage.sqlite.submit import insert, new_among
-from angelica.storage.sqlite.transaction import Over, Transaction
+from angelica.storage.verbs.submit import new_among
+from angelica.storage.verbs.transaction import Over, Transaction
 
 Unfinished = dict[str, dict[str, str | None]]
 
@@ -28,18 +28,20 @@ class Run(NamedTuple):
     after: str | None
 
 
-def store_runs(tx: Transaction, runs: Sequence[Run], *, now: Now) -> None:
+async def store_runs(tx: Transaction, runs: Sequence[Run], *, now: Now) -> None:
     """Store the tasks of runs as if one by one; one that stands already is left as it is."""
     chained = dict.fromkeys(run.schedule_id for run in runs if run.after is not None)
-    waits = _waits(_new(tx, runs) if tx.careful and chained else runs, unfinished_of(tx, chained)) if chained else {}
+    waits: dict[str, str] = {}
+    if chained:
+        waits = _waits(await _new(tx, runs) if tx.careful else runs, await unfinished_of(tx, chained))
     tasks = [run.task for run in runs]
-    insert(tx, new_among(tx, tasks) if tx.careful else tasks, now.wall, waits)
+    await tx.insert(await new_among(tx, tasks) if tx.careful else tasks, now.wall, waits)
 
 
-def _new(tx: Transaction, runs: Sequence[Run]) -> Iterable[Run]:
+async def _new(tx: Transaction, runs: Sequence[Run]) -> Iterable[Run]:
     """Those that will be stored: of an id that comes twice, the first."""
     first = {run.task.id: run for run in reversed(runs)}
-    return [first[task.id] for task in new_among(tx, [run.task for run in runs])]
+    return [first[task.id] for task in await new_among(tx, [run.task for run in runs])]
 
 
 def _waits(runs: Iterable[Run], unfinished: Unfinished) -> dict[str, str]:
@@ -56,34 +58,35 @@ def _waits(runs: Iterable[Run], unfinished: Unfinished) -> dict[str, str]:
     return waits
 
 
-def unfinished_of(tx: Transaction, schedule_ids: Iterable[str]) -> Unfinished:
+async def unfinished_of(tx: Transaction, schedule_ids: Iterable[str]) -> Unfinished:
     """Return the unfinished runs of each schedule, oldest first, with what each waits for."""
     found: Unfinished = {schedule_id: {} for schedule_id in schedule_ids}
-    for schedule_id, task_id, waits_for in tx.rows("unfinished_of", to_json(list(found))):
+    for schedule_id, task_id, waits_for in await tx.rows("unfinished_of", to_json(list(found))):
         found[schedule_id][task_id] = waits_for
     return found
 
 
-def settle_runs(tx: Transaction, *, now: Now) -> None:
+async def settle_runs(tx: Transaction, *, now: Now) -> None:
     """Settle the schedules of the runs that have ended in this call, and let those go on that wait on them."""
     over, tx.over = tx.over, []
     if not over:
         return
+    await tx.lock("schedules", list({end.schedule_id for end in over}))
     ended = [end.task_id for end in over]
-    tx.run("end_runs", to_json(ended))
-    _settle_schedules(tx, over)
-    waiting = tx.rows("waiting_schedules", to_json(ended))
+    await tx.run("end_runs", to_json(ended))
+    await _settle_schedules(tx, over)
+    waiting = await tx.rows("waiting_schedules", to_json(ended))
     if waiting:
-        _go_on(tx, waiting, set(ended), now)
+        await _go_on(tx, waiting, set(ended), now)
 
 
-def _settle_schedules(tx: Transaction, over: Sequence[Over]) -> None:
+async def _settle_schedules(tx: Transaction, over: Sequence[Over]) -> None:
     ends: dict[str, list[Over]] = {}
     for end in over:
         ends.setdefault(end.schedule_id, []).append(end)
     asked = [(schedule_id, int(any(end.failed for end in some))) for schedule_id, some in ends.items()]
     changed = []
-    for row, left in tx.rows("schedules_to_settle", to_json(asked)):
+    for row, left in await tx.rows("schedules_to_settle", to_json(asked)):
         before = schedule_of(row)
         after = _settled(before, ends[before.id], left)
         if after is not before:
@@ -91,7 +94,7 @@ def _settle_schedules(tx: Transaction, over: Sequence[Over]) -> None:
             if (after.next_fire_at, after.phase) != (before.next_fire_at, before.phase):
                 tx.topics.add(Topic.SCHEDULES)
     if changed:
-        tx.run("move_schedules", to_json(changed))
+        await tx.run("move_schedules", to_json(changed))
 
 
 def _settled(schedule: Schedule, ends: Sequence[Over], left: int) -> Schedule:
@@ -102,18 +105,18 @@ def _settled(schedule: Schedule, ends: Sequence[Over], left: int) -> Schedule:
     return schedule
 
 
-def _go_on(tx: Transaction, schedule_ids: Sequence[str], ended: set[str], now: Now) -> None:
+async def _go_on(tx: Transaction, schedule_ids: Sequence[str], ended: set[str], now: Now) -> None:
     waits: list[tuple[str, str | None]] = []
     ready: list[str] = []
-    for unfinished in unfinished_of(tx, schedule_ids).values():
+    for unfinished in (await unfinished_of(tx, schedule_ids)).values():
         first, others = go_on(unfinished, ended)
         waits += others.items()
         if first is not None:
             ready.append(first)
-    tx.run("set_waits", to_json([*waits, *((task_id, None) for task_id in ready)]))
-    rows = tx.rows("waiting_rows", to_json(ready), now.wall)
+    await tx.run("set_waits", to_json([*waits, *((task_id, None) for task_id in ready)]))
+    rows = await tx.rows("waiting_rows", to_json(ready), now.wall)
     if rows:
-        tx.run("set_off", to_json(rows))
+        await tx.run("set_off", to_json(rows))
     for (queue, state), n in Counter((queue, state) for _, queue, state in rows).items():
         tx.count(queue, "waiting", -n)
         tx.count(queue, state, n)

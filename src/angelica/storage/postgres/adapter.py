@@ -1,0 +1,239 @@
+"""The storage in PostgreSQL, shared by any number of processes of any number of hosts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from angelica.clock import SECOND, Clock, Now, tick_micros
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import Attempt, Lease, NewTask, State, Task
+from angelica.domain.value import maker
+from angelica.storage.postgres.address import Address
+from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
+from angelica.storage.postgres.connections import Options, connect
+from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.schedule_verbs import PostgresSchedules
+from angelica.storage.postgres.schema import SCHEMA_VERSION, migrate
+from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
+from angelica.storage.protocol import (
+    Beat,
+    BeatReply,
+    CancelStatus,
+    Claim,
+    Enqueued,
+    Exchanged,
+    FunctionRow,
+    LogLine,
+    Note,
+    Promoted,
+    Request,
+    StoreStatus,
+    TaskFilter,
+    TaskPage,
+    Topic,
+    WorkerRow,
+)
+from angelica.storage.verbs import journal as journals
+from angelica.storage.verbs import reads, upkeep, workers
+from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.runs import settle_runs
+from angelica.storage.verbs.submit import submit
+
+_exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
+_CLOCK: Final = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+BOOT: Final = "postgresql"
+"""What stands for the boot of the clock that leases are judged by: it is the server's, whatever host asks."""
+
+
+class PostgresStorage(PostgresSchedules):
+    """Every verb is one transaction of a connection of the event loop that awaits it.
+
+    `url` is `postgresql://user:password@host:port/database`, with `?schema=` (default `angelica`) and
+    `?pooler=transaction` behind a pooler. With `auto_migrate=False` an old schema raises `SchemaMismatch`; an empty
+    database is made ready in any case. `connections` bounds those of one event loop. A `clock` replaces the server's.
+    `durability="fast"` does not wait for the disk at each commit. `chance` returns a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        *,
+        auto_migrate: bool = True,
+        connections: int = 4,
+        durability: str = "full",
+        chance: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        synchronous = "off" if durability == "fast" else None
+        address = Address.parse(url)
+        super().__init__(
+            address,
+            Options(address, most=connections, synchronous=synchronous),
+            chance=chance,
+            name=os.urandom(4).hex(),
+        )
+        self._clock = clock
+        self._auto_migrate = auto_migrate
+        self._touched_at = 0
+
+    # --- submitting, claiming, ending ---
+
+    async def enqueue_many(
+        self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
+    ) -> Enqueued:
+        # The one statement takes plain and full rows apart, so an id that comes twice would lose its order.
+        if request is None and not atomic and len({task.id for task in tasks}) == len(tasks):
+            return await self._here()[1].submit(tasks, now.wall)
+        return await self._write(partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request))
+
+    async def exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
+    ) -> Exchanged:
+        if not is_plain(ends, journal):
+            return await self._exchange(ends, claim, now=now, journal=journal)
+        lanes: list[Lane] = [] if claim is None else await self._lanes(claim, now)
+        if not ends and not lanes:
+            return _exchanged((), (), ())
+        topics = {Topic.ENDED} if ends else set()
+        tell = self._ring.payload(topics)
+        accepted, taken = await self._alone(
+            partial(exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell)
+        )
+        self._ring.committed(topics if any(accepted) else (), told=tell is not None)
+        if taken is None:  # one of those in line has lapsed
+            reply = await self._exchange((), claim, now=now, journal=())
+            return _exchanged(tuple(accepted), reply.claimed, reply.lapsed)
+        return _exchanged(tuple(accepted), tuple(taken), ())
+
+    async def _lanes(self, claim: Claim, now: Now) -> list[Lane]:
+        async def ask(db: PostgresStatements) -> list[Lane]:
+            return share(await look(db, claim), claim, now)
+
+        return await self._read(ask)
+
+    async def _exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine]
+    ) -> Exchanged:
+        async def work(tx: PostgresTransaction) -> Exchanged:
+            if journal:
+                await journals.append_logs(tx, journal)
+            accepted = await write_ends(tx, ends, now=now) if ends else []
+            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            await settle_runs(tx, now=now)
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+
+        return await self._write(work)
+
+    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+        return await self._write(partial(workers.beat, told=beat))
+
+    async def end_worker(self, worker: str, *, now: Now) -> int:
+        return await self._write(partial(workers.end_worker, worker=worker))
+
+    async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
+        return await self._write(partial(upkeep.promote, now=now, limit=limit))
+
+    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
+        return await self._read(partial(workers.expired, now=now, limit=limit))
+
+    async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
+        return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
+
+    async def delete_tasks(self, task_ids: Sequence[str]) -> tuple[bool, ...]:
+        return await self._write(partial(upkeep.delete, task_ids=task_ids))
+
+    async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        return await self._write(partial(upkeep.prune, now=now, limit=limit))
+
+    # --- what a running attempt leaves behind ---
+
+    async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
+        return await self._write(partial(journals.append_logs, lines=lines))
+
+    async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
+        return await self._write(partial(journals.annotate, notes=notes))
+
+    async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
+        await self._write(partial(upkeep.put_functions, rows=rows))
+
+    # --- reading ---
+
+    async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
+        return await self._read(partial(reads.get_tasks, task_ids=task_ids))
+
+    async def list_tasks(
+        self,
+        where: TaskFilter,
+        *,
+        limit: int = 50,
+        after: tuple[int, str] | None = None,
+        newest_first: bool = True,
+    ) -> TaskPage:
+        work = partial(reads.list_tasks, where=where, limit=limit, after=after, newest_first=newest_first)
+        return await self._read(work)
+
+    async def read_logs(
+        self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000
+    ) -> tuple[LogLine, ...]:
+        return await self._read(partial(reads.read_logs, task_id=task_id, attempt=attempt, after=after, limit=limit))
+
+    async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
+        return await self._read(partial(reads.read_attempts, task_id=task_id))
+
+    async def list_functions(self) -> tuple[FunctionRow, ...]:
+        return await self._read(reads.list_functions)
+
+    async def list_workers(self) -> tuple[WorkerRow, ...]:
+        return await self._read(reads.list_workers)
+
+    async def counts(self) -> Mapping[tuple[str, State], int]:
+        return await self._read(reads.counts)
+
+    async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
+        return await self._read(partial(reads.count_ahead, task=task, limit=limit))
+
+    # --- wake-ups ---
+
+    def mark(self, topic: Topic) -> int:
+        return self._ring.mark(topic)
+
+    async def wait(self, topic: Topic, since: int, timeout: float) -> int:
+        self._here()
+        return await self._ring.wait(topic, since, timeout)
+
+    # --- its own life ---
+
+    async def open(self) -> None:
+        if self._pid == os.getpid():
+            return
+        raw = await connect(self._options)
+        try:
+            await migrate(raw, self.address, allowed=self._auto_migrate)
+        finally:
+            await raw.close(timeout=1.0)
+        self._pid = os.getpid()
+        self._ring.listen()
+
+    async def close(self) -> None:
+        """Finish what was accepted and let all connections go."""
+        if self._pid == os.getpid():
+            await self._close_loops()
+        self._pid = 0
+
+    async def time(self) -> Now:
+        if self._clock is not None:
+            return self._clock.now()
+        async with self._here()[0].use() as raw:
+            began = tick_micros()
+            wall = int(await raw.fetchval(_CLOCK))
+            wall += (tick_micros() - began) // 2
+        return Now(wall, wall, BOOT)
+
+    async def status(self) -> StoreStatus:
+        if tick_micros() - self._touched_at > SECOND:
+            self._touched_at = tick_micros()
+            await self._write(lambda tx: tx.run("put_meta", "touched", str(self._touched_at)))
+        return StoreStatus("postgresql", self.address.shown, SCHEMA_VERSION, {})

@@ -1,0 +1,125 @@
+"""Claiming: which lanes to take how much of, decided from one look, and tasks made of the rows that were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from angelica.clock import Now
+from angelica.domain.claims import rank_levels, rotate, share_out
+from angelica.domain.lifecycle import lapsed
+from angelica.domain.task import Task, TaskError
+from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
+from angelica.storage.protocol import Claim
+from angelica.storage.rows import taken_of, task_of, to_json
+from angelica.storage.verbs.waiting import cancel_waiting
+
+
+class Lane(NamedTuple):
+    """One level of priority of one executor in one queue, and how many of it are wanted."""
+
+    queue: str
+    executor: str
+    priority: int
+    wanted: int
+
+
+class Level(NamedTuple):
+    """What one look saw: `ready` is None where there is nothing to share out."""
+
+    executor: str
+    queue: str
+    priority: int
+    oldest: int
+    ready: int | None
+
+
+async def look(db: PostgresStatements, claim: Claim) -> list[Level]:
+    """Return the levels that have ready rows and room."""
+    kinds = [executor for executor, room in claim.room if room > 0]
+    if claim.wanted <= 0 or not kinds or claim.queues == ():
+        return []
+    queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
+    return [Level(*row) for row in await db.fetch("ready_levels", kinds, queues, claim.wanted)]
+
+
+def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
+    """Decide how much of each level to take, in the order of claim."""
+    lanes: list[Lane] = []
+    wanted = claim.wanted
+    for executor, room in claim.room:
+        found: dict[str, list[Level]] = {}
+        for level in levels:
+            if level.executor == executor:
+                found.setdefault(level.queue, []).append(level)
+        left = min(room, wanted)
+        if left <= 0 or not found:
+            continue
+        names = rotate(sorted(found) if claim.queues is None else list(dict.fromkeys(claim.queues)), claim.turn)
+        counts = [min(sum(_ready(level, left) for level in found.get(name, ())), left) for name in names]
+        for name, part in zip(names, share_out(left, counts), strict=True):
+            mine = _share_levels(found.get(name, ()), part, now)
+            lanes += mine
+            wanted -= sum(lane.wanted for lane in mine)
+    return lanes
+
+
+def _ready(level: Level, most: int) -> int:
+    return most if level.ready is None else level.ready
+
+
+def _share_levels(levels: Sequence[Level], wanted: int, now: Now) -> list[Lane]:
+    lanes: list[Lane] = []
+    by_priority = {level.priority: level for level in levels}
+    for priority in rank_levels([(level.priority, level.oldest) for level in levels], now=now):
+        level = by_priority[priority]
+        part = min(wanted, _ready(level, wanted))
+        if part > 0:
+            lanes.append(Lane(level.queue, level.executor, priority, part))
+            wanted -= part
+    return lanes
+
+
+def columns(lanes: Sequence[Lane]) -> list[list[Any]]:
+    """Return the arrays of lanes that the taking statements want."""
+    return [list(column) for column in zip(*lanes, strict=True)] or [[], [], [], []]
+
+
+def tasks_of(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], worker: str) -> list[Task]:
+    """Return the tasks of taken rows in the order of claim: by lane, `run_at` and id."""
+    if rows[0]["lane"] is None:  # the one row that says that none was taken
+        return []
+    found = [(row["lane"], row["run_at"], row["id"], row) for row in rows]
+    found.sort(key=lambda entry: entry[:3])
+    return [taken_of(row, lanes[lane - 1], worker) for lane, _, _, row in found]
+
+
+async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
+    """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
+    claimed: list[Task] = []
+    over: list[Task] = []
+    for executor, room in claim.room:
+        left = min(room, claim.wanted - len(claimed))
+        while left > 0:
+            part = Claim(claim.worker, left, ((executor, left),), claim.queues, claim.turn)
+            lanes = share(await look(tx, part), part, now)
+            if not lanes:
+                break
+            rows = await tx.fetch("take", tx.slot, None, claim.worker, now.wall, *columns(lanes))
+            taken = tasks_of(rows, lanes, claim.worker)
+            claimed += taken
+            left -= len(taken)
+            late = rows[0]["late"]
+            if not late:
+                break
+            over += await _lapse(tx, late, now)  # and look again: what lapsed left room
+    return claimed, over
+
+
+async def _lapse(tx: PostgresTransaction, ids: Sequence[str], now: Now) -> list[Task]:
+    found = dict(await tx.rows("tasks_by_ids", to_json(ids)))
+    tasks = [task_of(found[place]) for place in range(len(ids))]
+    ends = [(task, TaskError(lapsed(task.spec, now=now) or "", attempt=task.attempt)) for task in tasks]
+    await cancel_waiting(tx, ends, now=now)
+    found = dict(await tx.rows("tasks_by_ids", to_json(ids)))
+    return [task_of(found[place]) for place in range(len(ids))]

@@ -1,0 +1,70 @@
+"""The exchange in one statement: plain ends, their log lines and the next claim; None where it does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from angelica.clock import Now
+from angelica.domain.lifecycle import Completion
+from angelica.domain.task import State, Task
+from angelica.storage.postgres.claims import Lane, columns, tasks_of
+from angelica.storage.postgres.texts import storable
+from angelica.storage.postgres.transaction import PostgresStatements
+from angelica.storage.protocol import Claim, LogLine
+
+_SUCCEEDED: Final = State.SUCCEEDED
+_NO_ENDS: Final[list[list[Any]]] = [[], [], [], [], [], []]
+_NO_LINES: Final[list[list[Any]]] = [[], [], [], [], [], [], [], []]
+
+
+def is_plain(ends: Sequence[Completion], journal: Sequence[LogLine]) -> bool:
+    """Whether no question is open but each fence: all succeeded, each once, and only they left lines."""
+    for end in ends:
+        if (
+            end.outcome != "succeeded"
+            or end.state is not _SUCCEEDED
+            or end.expired_by is not None
+            or end.then
+            or end.schedule_id is not None
+        ):
+            return False
+    leases = {end.task_id: end.attempt for end in ends}
+    return len(leases) == len(ends) and all(leases.get(line.task_id) == line.attempt for line in journal)
+
+
+async def exchange(
+    db: PostgresStatements,
+    ends: Sequence[Completion],
+    claim: Claim | None,
+    lanes: Sequence[Lane],
+    *,
+    now: Now,
+    journal: Sequence[LogLine],
+    tell: str | None,
+) -> tuple[list[bool], list[Task] | None]:
+    """Return which ends were accepted, and what was taken: None if nothing, because a task may no longer start."""
+    worker = "" if claim is None else claim.worker
+    rows = await db.fetch(
+        "exchange", db.slot, tell, worker, now.wall, *columns(lanes), *_end_columns(ends), *_line_columns(journal)
+    )
+    first = rows[0]
+    stale = first["stale"]
+    accepted = [True] * len(ends) if stale is None else [end.task_id not in stale for end in ends]
+    return accepted, None if first["late"] else tasks_of(rows, lanes, worker)
+
+
+def _end_columns(ends: Sequence[Completion]) -> list[list[Any]]:
+    if not ends:
+        return _NO_ENDS
+    # By id, so that two who end the same tasks wait for each other in one order.
+    rows = sorted((e.task_id, e.attempt, e.result, e.started_at, e.finished_at, e.retain_until) for e in ends)
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _line_columns(journal: Sequence[LogLine]) -> list[list[Any]]:
+    if not journal:
+        return _NO_LINES
+    rows = [(li.task_id, li.attempt, li.seq, li.at, li.stream, li.level, li.logger, li.message) for li in journal]
+    *plain, loggers, messages = [list(column) for column in zip(*rows, strict=True)]
+    return [*plain, storable(loggers), storable(messages)]

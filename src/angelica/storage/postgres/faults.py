@@ -1,0 +1,60 @@
+"""PostgreSQL's errors in our words: what can be repeated, and what cannot."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from angelica.errors import AngelicaError, StorageCorrupt, StorageError, StorageUnavailable
+
+# Whoever repeats the whole transaction meets another moment: a deadlock's victim, a lost race, a killed statement.
+REPEATABLE: Final = (asyncpg.exceptions.DeadlockDetectedError, asyncpg.exceptions.SerializationError)
+
+# Something stands that was thought to be new: whoever wrote looks then.
+STANDING: Final = asyncpg.exceptions.UniqueViolationError
+
+# The connection is gone, or may be: none of these says what became of the transaction.
+LOST: Final = (
+    OSError,
+    EOFError,
+    TimeoutError,
+    asyncpg.exceptions.PostgresConnectionError,
+    asyncpg.exceptions.ConnectionDoesNotExistError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InternalClientError,
+)
+
+
+def translate(error: BaseException) -> BaseException:
+    """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
+    if isinstance(error, (AngelicaError, STANDING)):
+        return error
+    if isinstance(error, LOST):
+        return StorageUnavailable(f"PostgreSQL cannot be reached: {said(error)}")
+    if isinstance(error, asyncpg.InterfaceError):
+        return StorageUnavailable(f"the connection to PostgreSQL failed: {said(error)}")
+    if isinstance(error, asyncpg.PostgresError):
+        return _translated(error)
+    return error
+
+
+def said(error: BaseException) -> str:
+    """Return the words of an error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _translated(error: asyncpg.PostgresError) -> StorageError:
+    match error:
+        case asyncpg.exceptions.DataCorruptedError() | asyncpg.exceptions.IndexCorruptedError():
+            return StorageCorrupt(f"PostgreSQL found damage: {said(error)}")
+        case asyncpg.exceptions.DiskFullError():
+            return StorageUnavailable(f"no room left: {said(error)}", retry_after=5.0)
+        case asyncpg.exceptions.TooManyConnectionsError():
+            return StorageUnavailable("PostgreSQL takes no more connections (max_connections)", retry_after=2.0)
+        case asyncpg.exceptions.ReadOnlySQLTransactionError():
+            return StorageUnavailable("this server is read-only: a standby, or one being switched over")
+        case asyncpg.exceptions.UndefinedTableError() | asyncpg.exceptions.InvalidSchemaNameError():
+            return StorageUnavailable(f"the tables are gone: {said(error)}; run `angelica db migrate`", retry_after=5.0)
+        case _:
+            return StorageUnavailable(f"PostgreSQL refused: {said(error)}")

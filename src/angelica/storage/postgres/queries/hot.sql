@@ -1,0 +1,246 @@
+-- What every plain task goes through: one statement in, one statement that ends the last batch and takes the next.
+-- Batches come as arrays. Each is a transaction of its own; where something is in the way the verbs step in.
+
+-- The counts of what these statements have moved; $1 is the slot of the connection.
+-- fragment: add_moved
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, m.queue, m.state, sum(m.n) from moved m group by m.queue, m.state having sum(m.n) <> 0
+order by m.queue, m.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- Tells other processes, if $2 says what.
+-- fragment: notify
+case when $2::text is not null then pg_notify('angelica', $2) is null end
+
+-- A row of new tasks has the number of its kind; $3…$9 are the kinds (function, version, queue, executor, priority,
+-- state, policy): what most rows of a batch share is sent and read once.
+-- fragment: kind_columns
+id, function, version, queue, executor, priority, state, policy
+
+-- fragment: kind_values
+r.id, ($3::text[])[r.kind], ($4::int[])[r.kind], ($5::text[])[r.kind], ($6::text[])[r.kind], ($7::int[])[r.kind],
+($8::text[])[r.kind], ($9::text[])[r.kind]
+
+-- fragment: add_counted_plain
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($16::text[], $17::text[], $18::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- fragment: add_counted_full
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($27::text[], $28::text[], $29::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- Tasks whose ids are thought to be new; one that stands undoes all of it. $16…$18 are the counts.
+-- verb: store_plain
+with new as (
+    insert into angelica.tasks (${kind_columns}, run_at, created_at, trace_id, payload)
+    select ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload
+    from unnest($10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+        r (id, kind, run_at, created_at, trace_id, payload)
+),
+counted as (${add_counted_plain})
+select ${notify} as told
+
+-- fragment: full_rows
+insert into angelica.tasks (
+    ${kind_columns}, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id,
+    retry_of, schedule_id, extras
+)
+select
+    ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload, r.unique_key, r.unique_spec, r.expires_at,
+    r.deadline, r.parent_id, r.retry_of, r.schedule_id, r.extras
+from unnest(
+    $10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[]
+) r (
+    id, kind, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id, retry_of,
+    schedule_id, extras
+)
+
+-- The same for tasks with rare parts; $24…$26 are their labels, $27…$29 the counts.
+-- verb: store_full
+with new as (${full_rows}),
+labelled as (
+    insert into angelica.labels (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
+),
+counted as (${add_counted_full})
+select ${notify} as told
+
+-- The same where some may stand: those are left as they are, and told by id, as often as they came in vain.
+-- verb: insert_full
+with new as (
+    ${full_rows}
+    on conflict do nothing
+    returning id, queue, state
+),
+labelled as (
+    insert into angelica.labels (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
+    where case when l.task_id in (select id from new) then true end
+    on conflict do nothing
+),
+moved as (select queue, state, 1 as n from new),
+counted as (${add_moved})
+select
+    case when (select count(*) from new) < cardinality($10) then array(
+        select x.id from unnest($10) x (id) except all select id from new
+    ) end as standing,
+    case when exists (select 1 from new) then ${notify} end as told
+
+-- Which levels of priority each (executor of $1, queue of $2 or any) has, with the oldest run_at of each: a loose walk
+-- over the index, one seek for each. How many are ready, up to $3, only where there is something to share out.
+-- verb: ready_levels
+with recursive
+walked (name) as (
+    select * from (
+        select t.queue from angelica.tasks t
+        where t.state = 'queued' and t.held is null and $2::text[] is null order by t.queue limit 1
+    ) first
+    union all
+    select (
+        select t.queue from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue > walked.name order by t.queue limit 1
+    )
+    from walked where walked.name is not null
+),
+queue (name) as (
+    select * from unnest($2::text[])
+    union all
+    select name from walked where name is not null
+),
+level (executor, queue, priority) as (
+    select k.executor, queue.name, (
+        select t.priority from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.executor
+        order by t.priority desc limit 1
+    )
+    from unnest($1::text[]) k (executor) cross join queue
+    union all
+    select level.executor, level.queue, (
+        select t.priority from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = level.queue and t.executor = level.executor
+            and t.priority < level.priority
+        order by t.priority desc limit 1
+    )
+    from level where level.priority is not null
+),
+found as materialized (select * from level where priority is not null)
+select
+    f.executor, f.queue, f.priority,
+    (
+        select t.run_at from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = f.queue and t.executor = f.executor
+            and t.priority = f.priority
+        order by t.run_at limit 1
+    ) as oldest,
+    case when (select count(*) from found) > 1 then (
+        select count(*) from (
+            select 1 from angelica.tasks t
+            where t.state = 'queued' and t.held is null and t.queue = f.queue and t.executor = f.executor
+                and t.priority = f.priority
+            limit $3::bigint
+        ) c
+    ) end as ready
+from found f
+
+-- The columns of a task that has just been taken, the rare parts only where there can be any.
+-- fragment: taken
+p.lane, t.id, t.function, t.version, t.run_at, t.created_at, t.payload, t.policy, t.trace_id, t.attempt, t.revision,
+case when t.revision > 1 or t.extras is not null or t.unique_spec is not null or t.expires_at is not null
+    or t.deadline is not null
+then json_build_array(
+    t.asked_at, t.unique_spec, t.expires_at, t.deadline, t.extras, t.failures, t.crashes, t.held, t.worker,
+    t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress
+) end as rare
+
+-- The first ready rows of each lane (queue, executor, priority, how many), passing over what others take right now.
+-- `late`: it may no longer start ($4 is the wall clock). $3 is the worker.
+-- fragment: picked
+select l.lane, r.place, r.late
+from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+cross join lateral (
+    select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
+    from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+        and t.priority = l.priority
+    order by t.run_at, t.id limit l.wanted for update skip locked
+) r
+
+-- Ends the attempts of $9…$14 as succeeded, stores the log lines of $15…$22 that they left, and takes the next tasks;
+-- none of these if one of them may no longer start. The state is hidden from the planner behind `|| ''`: by the index
+-- of what runs it would walk through all that ran.
+-- verb: exchange
+with ended as (
+    update angelica.tasks t set
+        state = 'succeeded', result = e.result, started_at = coalesce(e.started_at, t.started_at),
+        finished_at = e.finished_at, retain_until = e.retain_until, error = null,
+        unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
+            else t.unique_key end,
+        revision = t.revision + 1
+    from unnest($9::text[], $10::int[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
+        e (id, attempt, result, started_at, finished_at, retain_until)
+    where t.id = e.id and t.attempt = e.attempt and t.state || '' = 'running'
+    returning t.id, t.queue
+),
+logged as (
+    insert into angelica.logs (task_id, attempt, seq, at, stream, level, logger, message)
+    select l.* from unnest(
+        $15::text[], $16::int[], $17::int[], $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[]
+    ) l (task_id, attempt, seq, at, stream, level, logger, message)
+    where case when l.task_id in (select id from ended) then true end
+    on conflict do nothing
+),
+picked as materialized (${picked}),
+taken as (
+    update angelica.tasks t set
+        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+    from picked p
+    where t.ctid = p.place and not (select coalesce(bool_or(late), false) from picked)
+    returning t.queue as queue, ${taken}
+),
+moved as (
+    select queue, 'running' as state, -1 as n from ended
+    union all
+    select queue, 'succeeded', 1 from ended
+    union all
+    select queue, 'queued', -1 from taken
+    union all
+    select queue, 'running', 1 from taken
+),
+counted as (${add_moved})
+select
+    case when (select count(*) from ended) < cardinality($9) then array(
+        select x.id from unnest($9) x (id) where case when x.id in (select id from ended) then false else true end
+    ) end as stale,
+    (select bool_or(late) from picked) as late,
+    case when exists (select 1 from ended) then ${notify} end as told,
+    taken.*
+from (select) one left join taken on true
+
+-- The same claim inside a transaction of several statements, with the late ones told by name.
+-- verb: take
+with picked as materialized (${picked}),
+taken as (
+    update angelica.tasks t set
+        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+    from picked p
+    where t.ctid = p.place and not p.late
+    returning t.queue as queue, ${taken}
+),
+moved as (
+    select queue, 'queued' as state, -1 as n from taken
+    union all
+    select queue, 'running', 1 from taken
+),
+counted as (${add_moved})
+select
+    case when (select bool_or(late) from picked) then array(
+        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
+    ) end as late,
+    ${notify} as told,
+    taken.*
+from (select) one left join taken on true

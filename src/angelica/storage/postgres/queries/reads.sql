@@ -1,0 +1,73 @@
+-- Reading, never on the hot path.
+
+-- verb: logs
+select json_agg(json_build_array(l.task_id, l.attempt, l.seq, l.at, l.stream, l.level, l.logger, l.message)) from (
+    select * from angelica.logs where task_id = $1 and (attempt, seq) > ($2::int, $3::int)
+    order by attempt, seq limit $4::bigint
+) l
+
+-- verb: logs_of_attempt
+select json_agg(json_build_array(l.task_id, l.attempt, l.seq, l.at, l.stream, l.level, l.logger, l.message)) from (
+    select * from angelica.logs where task_id = $1 and attempt = $5::int and (attempt, seq) > ($2::int, $3::int)
+    order by seq limit $4::bigint
+) l
+
+-- verb: attempts
+select json_agg(
+    json_build_array(task_id, attempt, outcome, worker, started_at, finished_at, error) order by attempt
+) from angelica.attempts where task_id = $1
+
+-- verb: functions
+select json_agg(json_build_array(name, version, executor, schema, defaults, doc, seen_at) order by name)
+from angelica.functions
+
+-- verb: counts
+select json_agg(json_build_array(c.queue, c.state, c.n)) from (
+    select queue, state, sum(n)::bigint as n from angelica.counters group by queue, state having sum(n) <> 0
+) c
+
+-- verb: ahead
+select
+    (select count(*) from (
+        select 1 from angelica.tasks
+        where state = 'queued' and held is null and queue = $1 and executor = $2 and priority > $3::int
+        limit $6::bigint
+    ) a)
+    + (select count(*) from (
+        select 1 from angelica.tasks
+        where state = 'queued' and held is null and queue = $1 and executor = $2 and priority = $3::int
+            and (run_at, id) < ($4::bigint, $5) limit $6::bigint
+    ) b)
+
+-- The filter is put together from fixed parts (see reads.py); its values are parameters.
+-- verb: list_tasks
+select json_agg(${task}) from (select * from angelica.tasks tasks /* where */) t
+
+-- verb: wrong_counts
+select json_agg(json_build_array(queue, state, counted, stored)) from (
+    select queue, state, sum(counted)::bigint as counted, sum(stored)::bigint as stored from (
+        select queue, state, count(*) as counted, 0 as stored from angelica.tasks group by queue, state
+        union all
+        select queue, state, 0, n from angelica.counters
+    ) b group by queue, state having sum(counted) <> sum(stored)
+) w
+
+-- verb: forget_counts
+delete from angelica.counters
+
+-- verb: recount
+insert into angelica.counters (slot, queue, state, n)
+select 0, queue, state, count(*) from angelica.tasks group by queue, state
+
+-- verb: orphans
+select json_build_object(
+    'labels', (select count(*) from angelica.labels l where not exists (
+        select 1 from angelica.tasks where id = l.task_id)),
+    'attempts', (select count(*) from angelica.attempts a where not exists (
+        select 1 from angelica.tasks where id = a.task_id)),
+    'logs', (select count(*) from (select distinct task_id from angelica.logs) l where not exists (
+        select 1 from angelica.tasks where id = l.task_id)),
+    'runs', (select count(*) from angelica.runs r where not exists (
+        select 1 from angelica.tasks where id = r.task_id and state in ('waiting', 'scheduled', 'queued', 'running'))),
+    'running without a worker', (select count(*) from angelica.tasks where state = 'running' and worker is null)
+)

@@ -1,0 +1,130 @@
+-- Submitting, promoting, cancelling and pruning tasks.
+-- Batches come in as one JSON text; what is on the hot path comes as arrays (hot.sql).
+
+-- The items of $1, numbered from 0.
+-- fragment: items
+(select x.value, x.n - 1 as key from jsonb_array_elements($1::text::jsonb) with ordinality x (value, n))
+
+-- The items of $1 where these are texts.
+-- fragment: names
+(select x.value, x.n - 1 as key from jsonb_array_elements_text($1::text::jsonb) with ordinality x (value, n))
+
+-- One row of a task as JSON; the rare parts only where there can be any (see rows.py).
+-- fragment: task
+json_build_array(
+    t.id, t.function, t.queue, t.executor, t.priority, t.version, t.state, t.run_at, t.created_at, t.payload, t.policy,
+    t.trace_id, t.attempt, t.revision,
+    case when t.revision > 0 or t.extras is not null or t.unique_spec is not null or t.expires_at is not null
+        or t.deadline is not null
+    then json_build_array(
+        t.asked_at, t.unique_spec, t.expires_at, t.deadline, t.extras, t.failures, t.crashes, t.held, t.worker,
+        t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress
+    ) end
+)
+
+-- verb: tasks_by_ids
+select json_agg(json_build_array(e.key, ${task})) from ${names} e join angelica.tasks t on t.id = e.value
+
+-- The same rows, kept from others until the end of the transaction; locked in one order by all.
+-- verb: standing_tasks
+select json_agg(json_build_array(e.key, ${task}))
+from ${names} e join (
+    select * from angelica.tasks where id in (select value from ${names} w) order by id for update
+) t on t.id = e.value
+
+-- verb: insert_labels
+insert into angelica.labels (task_id, name, value)
+select e.value ->> 0, e.value ->> 1, e.value ->> 2 from ${items} e
+on conflict do nothing
+
+-- verb: unique_holders
+select json_agg(json_build_array(t.function, t.unique_key, t.id))
+from ${items} e join angelica.tasks t
+    on t.function = e.value ->> 0 and t.unique_key = e.value ->> 1 and t.unique_key is not null
+
+-- verb: request
+select json_build_array(route, digest, answer, expires_at) from angelica.requests where principal = $1 and key = $2
+
+-- verb: put_request
+insert into angelica.requests (principal, key, route, digest, answer, expires_at) values ($1, $2, $3, $4, $5, $6)
+on conflict (principal, key) do update set
+    route = excluded.route, digest = excluded.digest, answer = excluded.answer, expires_at = excluded.expires_at
+
+-- verb: add_counts
+insert into angelica.counters (slot, queue, state, n)
+select $2::int, e.value ->> 0, e.value ->> 1, (e.value ->> 2)::bigint from ${items} e order by 2, 3
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- What another node promotes at this moment is left to it.
+-- verb: due_rows
+select json_agg(json_build_array(d.id, d.queue)) from (
+    select id, queue from angelica.tasks where state = 'scheduled' and run_at <= $1::bigint
+    order by run_at, id limit $2::bigint for update skip locked
+) d
+
+-- verb: promote
+update angelica.tasks t set state = 'queued', revision = t.revision + 1
+from ${items} e where t.id = e.value ->> 0
+
+-- verb: next_due
+select run_at from angelica.tasks where state = 'scheduled' order by run_at limit 1
+
+-- verb: cancel_waiting
+update angelica.tasks t set
+    state = 'cancelled', held = null, error = e.value ->> 1, finished_at = (e.value ->> 2)::bigint,
+    retain_until = (e.value ->> 3)::bigint,
+    unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end, revision = t.revision + 1
+from ${items} e where t.id = e.value ->> 0
+
+-- verb: request_cancel
+update angelica.tasks set cancel_requested = true, cancel_reason = $2, revision = revision + 1
+where id in (select value from ${names} e)
+
+-- verb: ended_rows
+select json_agg(json_build_array(d.id, d.queue, d.state)) from (
+    select id, queue, state from angelica.tasks
+    where id in (select value from ${names} e) and state || '' in ('succeeded', 'failed', 'cancelled')
+    order by id for update
+) d
+
+-- verb: outdated_rows
+select json_agg(json_build_array(d.id, d.queue, d.state)) from (
+    select id, queue, state from angelica.tasks
+    where state in ('succeeded', 'failed', 'cancelled') and retain_until <= $1::bigint
+    order by retain_until, id limit $2::bigint for update skip locked
+) d
+
+-- verb: delete_rows
+delete from angelica.tasks where id in (select e.value ->> 0 from ${items} e)
+
+-- verb: delete_labels
+delete from angelica.labels where task_id in (select e.value ->> 0 from ${items} e)
+
+-- verb: delete_attempts
+delete from angelica.attempts where task_id in (select e.value ->> 0 from ${items} e)
+
+-- verb: delete_logs
+delete from angelica.logs where task_id in (select e.value ->> 0 from ${items} e)
+
+-- verb: delete_requests
+delete from angelica.requests where expires_at <= $1::bigint
+
+-- verb: delete_workers
+delete from angelica.workers w where seen_at <= $1::bigint
+    and not exists (select 1 from angelica.tasks t where t.worker = w.id and t.state = 'running')
+
+-- verb: put_functions
+insert into angelica.functions (name, version, executor, schema, defaults, doc, seen_at)
+select
+    e.value ->> 0, (e.value ->> 1)::int, e.value ->> 2, e.value ->> 3, e.value ->> 4, e.value ->> 5,
+    (e.value ->> 6)::bigint
+from ${items} e order by 1
+on conflict (name) do update set
+    version = excluded.version, executor = excluded.executor, schema = excluded.schema, defaults = excluded.defaults,
+    doc = excluded.doc, seen_at = excluded.seen_at
+
+-- verb: put_meta
+insert into angelica.meta (key, value) values ($1, $2) on conflict (key) do update set value = excluded.value
+
+-- verb: meta
+select value from angelica.meta where key = $1

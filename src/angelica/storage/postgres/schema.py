@@ -1,0 +1,80 @@
+"""Bringing the schema of a database up to date, one step a transaction, by one process at a time."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from angelica.errors import SchemaMismatch
+from angelica.storage.postgres.address import Address
+from angelica.storage.postgres.connections import Raw
+from angelica.storage.sql import Migration, load_migrations, pending
+
+MIGRATIONS: Final = load_migrations("angelica.storage.postgres.migrations")
+SCHEMA_VERSION: Final = MIGRATIONS[-1].number
+
+_LEDGER: Final = """
+create table if not exists angelica.migrations (
+    number integer primary key, name text not null, checksum text not null, applied_at bigint not null
+)
+"""
+_RECORD: Final = """
+insert into angelica.migrations (number, name, checksum, applied_at)
+values ($1, $2, $3, (extract(epoch from clock_timestamp()) * 1000000)::bigint)
+"""
+_LOCK: Final = "select pg_advisory_lock(hashtextextended('angelica migrations ' || $1, 0))"
+_UNLOCK: Final = "select pg_advisory_unlock(hashtextextended('angelica migrations ' || $1, 0))"
+
+
+async def applied(raw: Raw, address: Address) -> dict[int, str]:
+    """Return what has been applied, by number; empty for a database without our tables."""
+    if await raw.fetchval("select to_regclass($1)", f"{address.schema}.migrations") is None:
+        return {}
+    rows: list[Any] = await raw.fetch(address.adapt("select number, checksum from angelica.migrations"))
+    return {row["number"]: row["checksum"] for row in rows}
+
+
+async def migrate(raw: Raw, address: Address, *, allowed: bool) -> int:
+    """Apply what is missing and return the version. A step that was cut off has left nothing, and is done again.
+
+    Raises `SchemaMismatch` for a newer or an altered schema, and for an older one unless `allowed`.
+    """
+    missing = pending(MIGRATIONS, await applied(raw, address))
+    if not missing:
+        return SCHEMA_VERSION
+    if address.pooler is not None:
+        raise SchemaMismatch(
+            "the schema cannot be made through a pooler: run `angelica db migrate` with the server's own address"
+        )
+    await raw.execute("set statement_timeout = 0; set lock_timeout = 0")
+    await raw.fetchval(_LOCK, address.schema)
+    try:
+        return await _migrate(raw, address, allowed=allowed)
+    finally:
+        await raw.fetchval(_UNLOCK, address.schema)
+
+
+async def _migrate(raw: Raw, address: Address, *, allowed: bool) -> int:
+    known = await applied(raw, address)
+    missing = pending(MIGRATIONS, known)
+    if missing and known and not allowed:
+        raise SchemaMismatch(
+            f"the schema is at version {max(known)}, this Angelica needs {SCHEMA_VERSION}: run `angelica db migrate`"
+        )
+    for migration in missing:
+        async with raw.transaction():
+            if not known:
+                await raw.execute(f"create schema if not exists {address.schema}")
+            await raw.execute(address.adapt(_LEDGER))
+            await raw.execute(address.adapt(migration.text))
+            await raw.execute(address.adapt(_RECORD), migration.number, migration.name, migration.checksum)
+    return SCHEMA_VERSION
+
+
+def script(migrations: tuple[Migration, ...], address: Address) -> str:
+    """Return migrations as one script that can be read, or run by hand with `psql`."""
+    parts = [f"create schema if not exists {address.schema};", address.adapt(_LEDGER).strip() + ";"]
+    for step in migrations:
+        record = _RECORD.replace("$1", str(step.number)).replace("$2", f"'{step.name}'")
+        record = record.replace("$3", f"'{step.checksum}'").strip() + ";"
+        parts.append(f"begin;\n{address.adapt(step.text).strip()}\n{address.adapt(record)}\ncommit;")
+    return "\n\n".join(parts) + "\n"

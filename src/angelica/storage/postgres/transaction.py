@@ -1,0 +1,102 @@
+"""One transaction on one connection as the verbs see it: statements by name, and the hot statements beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from angelica.domain.task import NOTHING, NewTask
+from angelica.storage.postgres.batch import Batch
+from angelica.storage.postgres.connections import Raw
+from angelica.storage.postgres.texts import storable_json
+from angelica.storage.protocol import Topic
+from angelica.storage.rows import from_json, to_json
+from angelica.storage.verbs.transaction import Clash, Lockable, Over, Value
+
+SLOTS: Final = 64
+
+
+class PostgresStatements:
+    """The verbs of a connection. A whole batch goes in as one JSON text, and comes back as one."""
+
+    __slots__ = ("_verbs", "prefix", "raw")
+
+    source_term = "source"
+
+    def __init__(self, raw: Raw, verbs: Mapping[str, str], prefix: str) -> None:
+        self.raw = raw
+        self.prefix = prefix
+        self._verbs = verbs
+
+    async def value(self, verb: str, *values: Value) -> Any:
+        return await self.raw.fetchval(self._verbs[verb], *values)
+
+    async def rows(self, verb: str, *values: Value) -> list[Any]:
+        text = await self.raw.fetchval(self._verbs[verb], *values)
+        return [] if text is None else list(from_json(text))
+
+    async def filtered(self, verb: str, where: str, values: Sequence[Value]) -> list[Any]:
+        first, *rest = where.split("?")
+        numbered = first + "".join(f"${place}{part}" for place, part in enumerate(rest, 1))
+        text = await self.raw.fetchval(self._verbs[verb].replace("/* where */", numbered), *values)
+        return [] if text is None else list(from_json(text))
+
+    def way(self, index: str) -> str:
+        return ""
+
+    @property
+    def slot(self) -> int:
+        """Which rows of the counters this connection changes."""
+        return int(self.raw.get_server_pid()) % SLOTS
+
+    async def fetch(self, verb: str, *values: Any) -> list[Any]:
+        """Return the rows of a statement of the hot path."""
+        rows: list[Any] = await self.raw.fetch(self._verbs[verb], *values)
+        return rows
+
+
+class PostgresTransaction(PostgresStatements):
+    """One write transaction; others write at the same time."""
+
+    __slots__ = ("_deltas", "careful", "over", "topics")
+
+    def __init__(self, raw: Raw, verbs: Mapping[str, str], prefix: str, *, careful: bool = False) -> None:
+        super().__init__(raw, verbs, prefix)
+        self._deltas: dict[tuple[str, str], int] = {}
+        self.careful = careful
+        self.topics: set[Topic] = set()
+        self.over: list[Over] = []
+
+    async def run(self, verb: str, *values: Value) -> int:
+        known = [storable_json(value) if isinstance(value, str) else value for value in values]
+        status: str = await self.raw.execute(self._verbs[verb], *known)
+        return int(status.rpartition(" ")[2])
+
+    async def insert(self, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
+        if not tasks:
+            return
+        batch = Batch()
+        batch.add(tasks, wall, waits)
+        for verb, values in batch.tolerant():
+            (row,) = await self.fetch(verb, self.slot, None, *values)
+            if row["standing"] is not None:
+                raise Clash
+        runs = batch.runs
+        if runs:
+            await self.run("insert_runs", to_json(runs))
+        self.topics |= batch.topics
+
+    async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
+        if names:
+            await self.value(f"lock_{kind}", to_json(sorted(set(names))))
+
+    def count(self, queue: str, state: str, n: int) -> None:
+        key = (queue, state)
+        self._deltas[key] = self._deltas.get(key, 0) + n
+
+    async def finish(self) -> None:
+        """Write what was gathered on the way; the last thing before the commit."""
+        rows = [(queue, state, n) for (queue, state), n in self._deltas.items() if n]
+        self._deltas = {}
+        if rows:
+            await self.run("add_counts", to_json(rows), self.slot)

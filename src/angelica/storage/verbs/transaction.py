@@ -1,0 +1,94 @@
+"""What the verbs of the SQL adapters stand on: statements by name, counter deltas, and what is to be rung for.
+
+A verb is a coroutine over these, the same for all SQL adapters. Where the driver works in a thread of its own, nothing
+is ever waited for and `finished` takes its result at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+
+from angelica.domain.task import NOTHING, NewTask
+from angelica.storage.protocol import Topic
+
+R = TypeVar("R")
+Value = str | int | None
+Lockable = Literal["schedules", "requests"]
+
+
+class Over(NamedTuple):
+    """A run of a schedule that has ended; `failed` is None for a cancelled one."""
+
+    schedule_id: str
+    task_id: str
+    ended_at: int
+    failed: bool | None
+
+
+class Clash(Exception):
+    """A set-based write met a row it did not expect: the transaction is undone and done again, item by item."""
+
+
+class Statements(Protocol):
+    """The statements of a connection, by verb. A whole batch goes in as one JSON text."""
+
+    prefix: str
+    """What stands before the name of a table."""
+    source_term: str
+    """SQL for the code that declares a schedule, as the index `declared_by` has it."""
+
+    async def value(self, verb: str, *values: Value) -> Any:
+        """Return the first column of the first row, None without one."""
+        ...
+
+    async def rows(self, verb: str, *values: Value) -> list[Any]:
+        """Return the JSON array that a statement gives as one value."""
+        ...
+
+    async def filtered(self, verb: str, where: str, values: Sequence[Value]) -> list[Any]:
+        """Return the rows of a verb that leaves its filter open; `where` is put together from fixed parts, with `?`."""
+        ...
+
+    def way(self, index: str) -> str:
+        """Return what names an index to a planner that is to be told, empty for one that finds it."""
+        ...
+
+
+class Transaction(Statements, Protocol):
+    """One write transaction.
+
+    `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
+    for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled.
+    """
+
+    careful: bool
+    topics: set[Topic]
+    over: list[Over]
+
+    async def run(self, verb: str, *values: Value) -> int:
+        """Run a statement and return how many rows it changed."""
+        ...
+
+    async def insert(self, tasks: Sequence[NewTask], wall: int, waits: Mapping[str, str] = NOTHING) -> None:
+        """Write tasks that are thought to be new; `waits` says which of them wait for another run. Raises `Clash`."""
+        ...
+
+    async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
+        """Keep others from what bears these names until the end of the transaction."""
+        ...
+
+    def count(self, queue: str, state: str, n: int) -> None:
+        """Change the counter of (queue, state)."""
+        ...
+
+
+def finished(coroutine: Coroutine[Any, Any, R]) -> R:
+    """Return the result of a coroutine that has nothing to wait for."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a verb waited where nothing can")

@@ -1,0 +1,41 @@
+"""The storages by their address; a driver is imported where its storage is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from angelica.clock import Clock, SystemClock
+from angelica.errors import AngelicaError
+from angelica.settings import Settings
+from angelica.storage.memory import MemoryStorage
+from angelica.storage.protocol import Storage
+from angelica.storage.sqlite.adapter import SqliteStorage
+
+
+def make_storage(
+    settings: Settings, clock: Clock | None = None, *, chance: Callable[[], float], migrate: bool | None = None
+) -> Storage:
+    """Return the storage that the settings name, not opened yet; `migrate` overrides the setting `auto_migrate`.
+
+    `clock` is for a store in memory: the others have their own. `chance` returns a number in [0, 1). Raises
+    `AngelicaError` if the driver is not installed.
+    """
+    wanted = settings.auto_migrate if migrate is None else migrate
+    path = settings.sqlite_path
+    if path is not None:
+        return SqliteStorage(path, durability=settings.durability, auto_migrate=wanted is not False)
+    if settings.postgres_url is None:
+        return MemoryStorage(SystemClock() if clock is None else clock)
+    try:
+        from angelica.storage.postgres.adapter import PostgresStorage
+    except ModuleNotFoundError as error:
+        if error.name != "asyncpg":
+            raise
+        raise AngelicaError("PostgreSQL needs its driver: pip install 'angelica[postgres]'") from None
+    return PostgresStorage(
+        settings.postgres_url,
+        auto_migrate=wanted is True,
+        connections=settings.connections,
+        durability=settings.durability,
+        chance=chance,
+    )

@@ -47,7 +47,7 @@ class Children:
         """Return what a child process needs to be told; raises `NotLoadable` if it could not find the functions."""
         functions = [function for function in self.functions if function.executor == "process"]
         settings = self.settings
-        memory = isinstance(self._given_storage, MemoryStorage) or settings.url == "memory:"
+        memory = isinstance(self._given_storage, MemoryStorage) or settings.in_memory
         return Setup(
             sources=sources_of(self, functions, self.loaded_as),
             required=tuple(function.name for function in functions),

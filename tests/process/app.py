@@ -182,6 +182,14 @@ def waits(begun: str, go: str) -> int:
     return os.getpid()
 
 
+@engine.task(name="starts_sleep", executor="process", retries=0)
+def starts_sleep(begun: str, go: str) -> int:
+    """Return how a subprocess ended that was there all the time."""
+    with subprocess.Popen(["sh", "-c", f"until test -e {go}; do sleep 0.02; done"]) as process:
+        Path(begun).write_text(str(process.pid), "utf-8")
+        return process.wait()
+
+
 @engine.task(name="sleeps", executor="process", timeout=1, retries=0)
 def sleeps(seconds: float) -> None:
     time.sleep(seconds)

@@ -22,6 +22,7 @@ from angelica.runtime.journal import Journal
 from angelica.runtime.startfile import StartFile, read_started
 from angelica.runtime.warm.crew import ProcessSettings
 from tests.process import app
+from tests.process.house import pid_in
 from tests.runtime.house_of_attempts import run, until
 from tests.storage.world import new
 
@@ -237,6 +238,25 @@ def test_what_was_told_to_stop_on_its_way_is_stopped_when_it_begins(tmp_path):
             executor.submit([a])
             await office.ended("a")
             assert office.outcomes["a"].message == "early"
+
+    run(story())
+
+
+def test_a_stop_that_comes_too_late_hits_nobody(tmp_path):
+    async def story():
+        office = Office()
+        async with executor_of(office, quick=True) as executor:
+            a = office.assignment("a", app.waits, str(tmp_path / "a"), str(tmp_path / "go"))
+            b = office.assignment("b", app.starts_sleep, str(tmp_path / "b"), str(tmp_path / "go_b"))
+            executor.submit([a, b])
+            await until(lambda: office.begun == ["a"])
+            (tmp_path / "go").touch()
+            pid_in(tmp_path / "b")  # `b` is inside, and nobody here has heard of it: the loop stands still
+            assert a.stop("timeout") is True
+            (tmp_path / "go_b").touch()
+            await office.ended("a", "b")
+            assert isinstance(office.outcomes["a"], Succeeded)
+            assert office.outcomes["b"].result == "0", "its subprocess was hit"
 
     run(story())
 

@@ -140,33 +140,38 @@ class ProcessExecutor:
         if not self._backlog or self._crew.closed:
             return
         open_children = self._crew.open()
-        if open_children and not self._may_begin():
-            return
+        if open_children and self._desk.wall() >= self._desk.trust.trusted_until:
+            self._hand_back()
         depth = 1 + self._ahead()
         for left, child in zip(range(len(open_children), 0, -1), sorted(open_children, key=_load), strict=True):
             if child.load > depth // 2:  # refilled by halves, so that several travel in one frame
                 continue
             share = -(-len(self._backlog) // left)
             count = min(depth - child.load, share)
-            if count > 0:
-                self._give(child, [self._backlog.popleft() for _ in range(count)])
+            if chosen := self._next(count):
+                self._give(child, chosen)
         if self._backlog:
             self._crew.want(len(self._backlog))
         elif not self._balancing and any(child.window for child in open_children):
             self._balancing = True
             asyncio.get_running_loop().call_later(LOOK, self._balance)
 
-    def _may_begin(self) -> bool:
-        """Take out what must not begin; return whether anything may."""
-        if self._desk.wall() >= self._desk.trust.trusted_until:
-            refused, self._backlog = self._backlog, deque()
-        else:
-            refused = deque(each for each in self._backlog if each.stop_reason is not None)
-            if refused:
-                self._backlog = deque(each for each in self._backlog if each.stop_reason is None)
+    def _next(self, count: int) -> list[Assignment]:
+        """Take the next ones out of the backlog, without those that were told to stop before they began."""
+        taken: list[Assignment] = []
+        while self._backlog and len(taken) < count:
+            assignment = self._backlog.popleft()
+            if assignment.stop_reason is None:
+                taken.append(assignment)
+            else:
+                self._done(assignment, Released())
+        return taken
+
+    def _hand_back(self) -> None:
+        """Begin nothing, since the lease is not trusted."""
+        refused, self._backlog = self._backlog, deque()
         for assignment in refused:
             self._done(assignment, Released())
-        return bool(self._backlog)
 
     def _give(self, child: WarmChild, assignments: list[Assignment]) -> None:
         wall = self._desk.wall()
@@ -238,14 +243,11 @@ class ProcessExecutor:
         mean = self._mean
         self._mean = news.took if mean is None else mean + WEIGHT * (news.took - mean)
         if child.told:
-            child.told = False
-            if child.timer is not None:
-                child.timer.cancel()
-            child.kill_rest()
+            self._stopped(child)
         self._crew.wear(child, news.rss)
         if child.leaving:
             self._take_back(child)
-            if not child.load:  # else it has taken the next one before it could be taken back
+            if not child.load and not child.told:  # else it has taken the next one before it could be taken back
                 self._crew.retire(child)
         self._done(assignment, outcome)
 
@@ -272,18 +274,38 @@ class ProcessExecutor:
         """Stop an attempt: politely now, by force after the grace time."""
         if child.running is not assignment or child.told:
             return
-        child.told = True  # nothing more is given to it, so nobody else is hit
         self._take_back(child)
+        if child.window:  # it has taken the next one, so this one has ended: that is on its way
+            return
+        child.told = True  # nothing more is given to it, so nobody else is hit
         child.say_stop(assignment.stop_reason or "release", assignment.stop_message)
         child.signal_group(signal.SIGTERM)
-        child.timer = asyncio.get_running_loop().call_later(self._settings.grace, child.kill)
+        child.timer = asyncio.get_running_loop().call_later(self._settings.grace, self._force, child, assignment)
         self._feed()
+
+    def _force(self, child: WarmChild, assignment: Assignment) -> None:
+        child.hear()  # its end may have come in this very moment
+        if child.running is assignment:
+            child.kill()
+
+    def _stopped(self, child: WarmChild) -> None:
+        """The attempt has heeded its stop: end what it has left behind, and only then give the child something new."""
+        if child.timer is not None:
+            child.timer.cancel()
+
+        def swept() -> None:
+            child.told = False
+            if child.leaving and not child.load:
+                self._crew.retire(child)
+            self._feed()
+
+        child.sweep(then=swept)
 
     def _died(self, child: WarmChild, remains: Remains) -> None:
         # What it has taken and not begun never began: that it begins is said before the handler is called.
         self._backlog.extendleft(reversed(child.window.values()))
         child.window.clear()
-        child.kill_rest()
+        child.sweep(then=self._feed)
         assignment, child.running = child.running, None
         if assignment is not None:
             assignment.interrupt = None

@@ -14,7 +14,7 @@ from angelica.runtime.assignment import Assignment
 from angelica.runtime.warm.post import TOKEN
 from angelica.runtime.warm.spawn import Remains, Spawned
 from angelica.runtime.warm.tree import kill_rest, kill_tree
-from angelica.runtime.warm.wire import Frames, Setup, Up, WireError, frame, read_up, work_of
+from angelica.runtime.warm.wire import Frames, Setup, Up, WireError, Work, frame, read_up, work_of
 
 _READ: Final = 1 << 18
 _PIPE: Final = 1 << 16
@@ -82,13 +82,21 @@ class WarmChild:
 
     def give(self, assignments: Sequence[Assignment], *, grant: int, offset: int) -> None:
         """Hand assignments over; it may begin them until `grant` (wall microseconds)."""
-        works = []
-        first = self._seq + 1
+        works: list[Work] = []
+        size = 0
         for assignment in assignments:
             self._seq += 1
             self.window[self._seq] = assignment
             works.append(work_of(assignment.task, self._seq, assignment.slot, grant, offset))
-        self._send(frame(works), b"".join(seq.to_bytes(TOKEN) for seq in range(first, self._seq + 1)))
+            size += len(works[-1].payload)
+            if size > _READ:  # a frame of its own: what is large must not hold up the tokens of what is not
+                self._send_works(works)
+                works, size = [], 0
+        if works:
+            self._send_works(works)
+
+    def _send_works(self, works: list[Work]) -> None:
+        self._send(frame(works), b"".join([work.seq.to_bytes(TOKEN) for work in works]))
 
     def take_back(self) -> list[Assignment]:
         """Take back all that it has not taken yet: whoever reads a token first has its assignment."""
@@ -151,6 +159,11 @@ class WarmChild:
             return False
         return True
 
+    def hear(self) -> None:
+        """Hear all that it has said so far."""
+        while self._read():
+            pass
+
     def _look(self) -> None:
         """See whether it is dead; then hear its last words and say so."""
         if self._dead:
@@ -160,8 +173,7 @@ class WarmChild:
             self._loop.call_later(_LOOK, self._look)
             return
         self._dead = True
-        while self._read():
-            pass
+        self.hear()
         if self.timer is not None:
             self.timer.cancel()
         self._loop.remove_reader(self._spawned.link)
@@ -191,11 +203,12 @@ class WarmChild:
         """End it now, with all that it has started."""
         self.leaving = True
         if not self._dead:
-            kill_tree(self.pid, self._spawned.mark)
+            kill_tree(self.pid)
 
-    def kill_rest(self) -> None:
-        """End all that it has started, but not itself."""
-        kill_rest(self.pid, self._spawned.mark)
+    def sweep(self, then: Callable[[], None]) -> None:
+        """End all that it has started, but not itself; in a thread, and call `then` on the event loop."""
+        swept = self._loop.run_in_executor(None, kill_rest, self.pid, self._spawned.mark)
+        swept.add_done_callback(lambda _: then())
 
     def is_overdue(self, max_age: int | None) -> bool:
         """Whether it is older than `max_age` microseconds."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from angelica.domain.task import State
 from tests.process import app
 from tests.process.house import attempts_of, lives, pid_in, running, until
@@ -16,8 +18,9 @@ def test_children_are_replaced_by_count():
         assert pids == sorted(pids, key=pids.index)
 
 
-def test_children_are_replaced_by_memory():
-    with running(process_slots=1, process_max_memory=4 << 20):
+@pytest.mark.parametrize("bound", [{"process_max_memory": 4 << 20}, {"process_max_age": 1}])
+def test_children_are_replaced_by_memory_and_by_age(bound):
+    with running(process_slots=1, **bound):
         first, second = (app.facts.enqueue().result(20)["pid"] for _ in range(2))
         assert first != second
         until(lambda: not lives(first))

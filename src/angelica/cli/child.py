@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from angelica.children import enter_child
-from angelica.cli.logs import set_up_logs
-from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
 from angelica.errors import AngelicaError, NotLoadable
 from angelica.node import scrubber
@@ -55,7 +53,7 @@ def _serve(post: Post, setup: Setup) -> None:
     sys.argv[:] = setup.argv
     try:
         if setup.log_format is not None:
-            set_up_logs(setup.log_format, GlobalOptions())
+            _log_as(setup.log_format)
         engine = _engine(setup)
         inside = Inside(post, engine.functions, setup, scrubber())
         _preload(engine, inside)
@@ -73,6 +71,13 @@ def _serve(post: Post, setup: Setup) -> None:
         inside.close()
         if engine.is_open:
             engine.shutdown()
+
+
+def _log_as(log_format: str) -> None:
+    from angelica.cli.logs import set_up_logs
+    from angelica.cli.state import GlobalOptions
+
+    set_up_logs(log_format, GlobalOptions())
 
 
 def _engine(setup: Setup) -> Engine:

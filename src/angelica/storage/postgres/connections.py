@@ -89,6 +89,8 @@ async def connect(options: Options, *, name: str = "angelica") -> Raw:
 
 def _refused(options: Options, error: Exception) -> Exception:
     told = translate(error)
+    if "unsupported startup parameter" in said(error):
+        return StorageUnavailable(f"{options.address.shown} leads to a pooler: add ?pooler=transaction to the address")
     if isinstance(error, asyncpg.InterfaceError):  # it may cite the address; the server never cites a password
         return StorageUnavailable(options.address.hide(str(told)))
     if isinstance(told, AngelicaError):

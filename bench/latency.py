@@ -17,15 +17,16 @@ ROUNDS = 300
 
 async def measure(report: Report, directory: Path, rounds: int = ROUNDS) -> None:
     """Measure with the worker in the same process, then in another."""
-    await _one(report, str(directory / "latency-in.db"), "same process", embedded=True, rounds=rounds)
+    await pick_up(report, GROUP, str(directory / "latency-in.db"), "same process", embedded=True, rounds=rounds)
     url = str(directory / "latency-across.db")
     with workers(url, 1) as (process,):
         assert process.stdout is not None
         process.stdout.readline()
-        await _one(report, url, "across processes", embedded=False, rounds=rounds)
+        await pick_up(report, GROUP, url, "across processes", embedded=False, rounds=rounds)
 
 
-async def _one(report: Report, url: str, where: str, *, embedded: bool, rounds: int) -> None:
+async def pick_up(report: Report, group: str, url: str, where: str, *, embedded: bool, rounds: int = ROUNDS) -> None:
+    """Measure single tasks, one after the other with pauses between."""
     engine = make_engine(url)
     await engine.start(worker=embedded)
     arrive = engine.functions.get("arrive")
@@ -41,5 +42,5 @@ async def _one(report: Report, url: str, where: str, *, embedded: bool, rounds: 
         await asyncio.sleep(chance.uniform(0.002, 0.02))
     for share, goal in ((0.5, 1.5), (0.99, 5.0)):
         value = percentile(waits, share) * 1e3
-        report.add(Figure(GROUP, f"pick-up, {where}, p{share * 100:g}", value, "ms", goal, at_least=False))
+        report.add(Figure(group, f"pick-up, {where}, p{share * 100:g}", value, "ms", goal, at_least=False))
     await engine.stop()

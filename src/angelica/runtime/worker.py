@@ -91,7 +91,7 @@ class Worker:
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
         self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
-        lines: list[Any] = [(executor, self._recalled) for executor in self._executors.values()]
+        lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._watch = Watch(self._holdings.all, wall=self._wall)
@@ -152,7 +152,9 @@ class Worker:
 
     async def _sign_off(self) -> None:
         try:
-            await self._storage.end_worker(self.info.id, now=self._clock.now())
+            held = await self._storage.end_worker(self.info.id, now=self._clock.now())
+            if held:
+                log.warning("%d task(s) are left to the sweep: the store still has them as ours", held)
         except StorageError as error:
             log.warning("could not sign off, the lease runs out by itself: %s", error)
 
@@ -160,8 +162,7 @@ class Worker:
         """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + seconds
-        while len(self._holdings) and loop.time() < ends_at and not (hasten is not None and hasten.is_set()):
-            self._release_waiting()  # a claim that was under way when the stop came
+        while self._holdings and loop.time() < ends_at and (hasten is None or not hasten.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     def _release_waiting(self) -> None:
@@ -208,16 +209,19 @@ class Worker:
     def _take(self, tasks: Sequence[Task]) -> None:
         """Make assignments of claimed tasks and hand them to their executors."""
         batches: dict[str, list[Assignment]] = {}
-        calls = self._calls
+        calls, taking = self._calls, self._completer.claiming
         for task, slot in zip(tasks, self._holdings.slots(tasks), strict=True):
+            older = self._holdings.get(task.id)
+            if older is not None and not older.finished:  # somebody ended it, and it has come back to us
+                self._lose(older)
+            if not taking:  # claimed when the stop came, which may have ended already what was held
+                self._give_back(task, slot, _UNHARMED)
+                continue
             known = calls.known.get(task.spec.function) or calls.learn(task.spec.function)
             if known is None:  # left to a worker that has the code
                 self._give_back(task, slot, Released(held=reasons.UNKNOWN_FUNCTION))
                 continue
             function, call = known
-            older = self._holdings.get(task.id)
-            if older is not None and not older.finished:  # somebody ended it, and it has come back to us
-                self._lose(older)
             assignment = Assignment(task, function, call, self._journal, slot, self.context)
             self._holdings.add(assignment)
             if function.concurrency is None or self._gates.enter(assignment):
@@ -254,13 +258,10 @@ class Worker:
         self._holdings.begun(assignment)
         return None
 
-    def _done(self, assignment: Assignment, outcome: Outcome) -> None:
+    def _done(self, assignment: Assignment, outcome: Outcome = _UNHARMED) -> None:
         """Take the outcome of an attempt; on the event loop."""
         self._cap.leave()
         self._leave(assignment, outcome)
-
-    def _recalled(self, assignment: Assignment) -> None:
-        self._done(assignment, Released())
 
     def _leave(self, assignment: Assignment, outcome: Outcome = _UNHARMED) -> None:
         """Take the outcome of one that has no place under the cap (any more)."""
@@ -303,7 +304,7 @@ class Worker:
         elif self._cap.recall(assignment):
             self._leave(assignment)
         elif self._executors[assignment.code.executor].recall(assignment):
-            self._recalled(assignment)
+            self._done(assignment)
 
     def _lose(self, assignment: Assignment) -> None:
         """The lease is no longer ours: stop the handler; nothing of it will be written."""

@@ -77,7 +77,7 @@ class PostgresTransaction(PostgresStatements):
             return
         batch = Batch()
         batch.add(tasks, wall, waits)
-        for verb, values in batch.statements():
+        for verb, values in batch.tolerant():
             (row,) = await self.fetch(verb, self.slot, None, *values)
             if row["standing"] is not None:
                 raise Clash

@@ -12,51 +12,82 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 -- fragment: notify
 case when $2::text is not null then pg_notify('angelica', $2) is null end
 
--- verb: insert_plain
-with new as (
-    insert into angelica.tasks (
-        id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy
-    )
-    select * from unnest(
-        $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[],
-        $12::text[], $13::text[], $14::text[]
-    )
-    on conflict do nothing
-    returning id, queue, state
-),
-moved as (select queue, state, 1 as n from new),
-counted as (${add_moved})
-select
-    case when (select count(*) from new) < cardinality($3) then array(
-        select x.id from unnest($3) x (id) except all select id from new
-    ) end as standing,
-    case when exists (select 1 from new) then ${notify} end as told
+-- A row of new tasks has the number of its kind; $3…$9 are the kinds (function, version, queue, executor, priority,
+-- state, policy): what most rows of a batch share is sent and read once.
+-- fragment: kind_columns
+id, function, version, queue, executor, priority, state, policy
 
+-- fragment: kind_values
+r.id, ($3::text[])[r.kind], ($4::int[])[r.kind], ($5::text[])[r.kind], ($6::text[])[r.kind], ($7::int[])[r.kind],
+($8::text[])[r.kind], ($9::text[])[r.kind]
+
+-- fragment: add_counted_plain
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($16::text[], $17::text[], $18::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- fragment: add_counted_full
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($27::text[], $28::text[], $29::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- Tasks whose ids are thought to be new; one that stands undoes all of it. $16…$18 are the counts.
+-- verb: store_plain
+with new as (
+    insert into angelica.tasks (${kind_columns}, run_at, created_at, trace_id, payload)
+    select ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload
+    from unnest($10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+        r (id, kind, run_at, created_at, trace_id, payload)
+),
+counted as (${add_counted_plain})
+select ${notify} as told
+
+-- fragment: full_rows
+insert into angelica.tasks (
+    ${kind_columns}, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id,
+    retry_of, schedule_id, extras
+)
+select
+    ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload, r.unique_key, r.unique_spec, r.expires_at,
+    r.deadline, r.parent_id, r.retry_of, r.schedule_id, r.extras
+from unnest(
+    $10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[]
+) r (
+    id, kind, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id, retry_of,
+    schedule_id, extras
+)
+
+-- The same for tasks with rare parts; $24…$26 are their labels, $27…$29 the counts.
+-- verb: store_full
+with new as (${full_rows}),
+labelled as (
+    insert into angelica.labels (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
+),
+counted as (${add_counted_full})
+select ${notify} as told
+
+-- The same where some may stand: those are left as they are, and told by id, as often as they came in vain.
 -- verb: insert_full
 with new as (
-    insert into angelica.tasks (
-        id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy,
-        unique_key, unique_spec, expires_at, deadline, parent_id, retry_of, schedule_id, extras
-    )
-    select * from unnest(
-        $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[],
-        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::text[],
-        $20::text[], $21::text[], $22::text[]
-    )
+    ${full_rows}
     on conflict do nothing
     returning id, queue, state
 ),
 labelled as (
     insert into angelica.labels (task_id, name, value)
-    select l.task_id, l.name, l.value from unnest($23::text[], $24::text[], $25::text[]) l (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
     where case when l.task_id in (select id from new) then true end
     on conflict do nothing
 ),
 moved as (select queue, state, 1 as n from new),
 counted as (${add_moved})
 select
-    case when (select count(*) from new) < cardinality($3) then array(
-        select x.id from unnest($3) x (id) except all select id from new
+    case when (select count(*) from new) < cardinality($10) then array(
+        select x.id from unnest($10) x (id) except all select id from new
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 

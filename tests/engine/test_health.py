@@ -5,8 +5,8 @@ import asyncio
 from angelica.engine import Engine
 
 
-def test_ready_tasks_without_a_living_worker_are_told(tmp_path) -> None:
-    engine = Engine(str(tmp_path / "a.db"))
+def test_ready_tasks_without_a_living_worker_are_told(shared) -> None:
+    engine = Engine(str(shared))
 
     @engine.task(name="f")
     async def f() -> None: ...

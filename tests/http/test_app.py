@@ -23,7 +23,11 @@ PATHS = [
     "/tasks?x=1",
 ]
 
+NO_STORE = pytest.mark.parametrize("store", ["memory"])
+"""For what is the same on all stores, and tried many times over."""
 
+
+@NO_STORE
 @pytest.mark.parametrize("path", PATHS)
 def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
     answer = client.get(path)
@@ -61,6 +65,7 @@ def test_the_alias_links_to_itself(client: TestClient) -> None:
     assert client.get("/api/v1/nothing").status_code == 404
 
 
+@NO_STORE
 @pytest.mark.parametrize("slug", sorted(KINDS))
 def test_every_problem_explains_itself(client: TestClient, slug: str) -> None:
     told = client.get(f"/problems/{slug}").json()

@@ -15,6 +15,7 @@ import pytest
 
 from angelica.storage.postgres.schema import SCHEMA_VERSION
 from tests.cli.conftest import Done, environment
+from tests.postgres.pgbouncer import PgBouncer
 
 SECRET = "s3cret/of@them"
 ENCODED = "s3cret%2Fof%40them"
@@ -161,6 +162,17 @@ def test_doctor(on: Call, url: str) -> None:
         assert rows[name]["state"] == "ok", rows[name]
     rows = found(on("doctor", "-o", "json", url=f"{url}&pooler=transaction"))
     assert rows["pooler"]["state"] == "warn"
+
+
+def test_doctor_through_a_pooler(on: Call, url: str, pgbouncer: PgBouncer) -> None:
+    on("db", "migrate")
+    there = pgbouncer.in_front_of(url)
+    done = on("doctor", "-o", "json", url=there)
+    assert (done.code, "add ?pooler=transaction" in found(done)["store"]["found"]) == (1, True), said(done)
+    rows = found(on("doctor", "-o", "json", url=f"{there}&pooler=transaction"))
+    assert [name for name, row in rows.items() if row["state"] == "red"] == []
+    assert (rows["pooler"]["state"], rows["pooler"]["found"]) == ("ok", "transaction mode, as the address says")
+    assert on("db", "check", "--repair", url=f"{there}&pooler=transaction").code == 0
 
 
 def test_doctor_names_a_session_that_is_not_told_to_us(on: Call, postgres_database: str, postgres_cluster) -> None:

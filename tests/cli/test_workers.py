@@ -83,3 +83,15 @@ def test_somebody_must_be_meant(run, tmp_path: Path) -> None:
     assert run("workers", "stop", "no/body").code == 3
     assert run("worker", "--label", "gpu").code == 2
     assert run("worker", "--label", "gpu=a b").code == 2
+
+
+@pytest.mark.slow
+def test_tasks_that_nobody_can_run_are_told(run, tmp_path: Path) -> None:
+    run("enqueue", "angelica.hello", "--id", "lost", "--requires", "gpu=true")
+    with worker(tmp_path, "-l", "zone=a"):
+        until(lambda: json.loads(run("tasks", "show", "lost", "-o", "json").out)["state"] == "blocked")
+        why = run("tasks", "why", "lost").out
+        assert "None of the 1 live worker has gpu=true" in why
+        findings = json.loads(run("doctor", "-o", "json").out)
+        (blocked,) = [each for each in findings if each["check"] == "blocked"]
+        assert (blocked["state"], blocked["found"]) == ("warn", "1 of angelica.hello: no_capable_worker")

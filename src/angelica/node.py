@@ -208,6 +208,7 @@ def _info(
         queues=settings.queues,
         functions=tuple(registry.names()),
         labels=settings.labels,
+        select=settings.select,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
     )

@@ -9,6 +9,7 @@ from angelica.domain.claims import rotate, share_out
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task
 from angelica.storage.memory_rows import Row
+from angelica.storage.memory_select import take_selected
 from angelica.storage.memory_table import Table
 from angelica.storage.protocol import Claim
 
@@ -30,7 +31,10 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
         while left > 0:
             open_lanes = table.lanes.open_to(claim.offer, kind)
             queues = rotate(sorted(open_lanes) if named is None else named, claim.turn)
-            taken = _take(table, queues, open_lanes, left, now)
+            if claim.select:
+                taken = take_selected(table, queues, open_lanes, left, select=claim.select, now=now)
+            else:
+                taken = _take(table, queues, open_lanes, left, now)
             if not taken:
                 break
             count = _start(table, claim.worker, taken, claimed, ended, now)

@@ -98,7 +98,7 @@ class PostgresStorage(PostgresSchedules):
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
     ) -> Exchanged:
-        if not is_plain(ends, journal):
+        if not is_plain(ends, journal) or (claim is not None and claim.select):
             return await self._exchange(ends, claim, now=now, journal=journal)
         lanes: list[Lane] = [] if claim is None else await self._lanes(claim, now)
         if not ends and not lanes:

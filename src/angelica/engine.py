@@ -9,16 +9,17 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import angelica
-from angelica import process
+from angelica.children import Children
 from angelica.clock import Clock, SystemClock
 from angelica.declaring import Declaring
 from angelica.domain.events import EngineState
 from angelica.errors import AngelicaError
 from angelica.handles import Handles
 from angelica.hosting import Hosting
+from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.declarations import Declarations
@@ -45,7 +46,7 @@ KEEP_TIME_EVERY = 10.0
 """Seconds between looks at the store's clock."""
 
 
-class Engine(Declaring, Handles, Hosting, Scheduling):
+class Engine(Declaring, Handles, Hosting, Living, Children, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -81,7 +82,6 @@ class Engine(Declaring, Handles, Hosting, Scheduling):
         self._opened_by = 0
         self._capture: object | None = None
         self._timekeeper: Duty | None = None
-        self.dismissed: Callable[[], object] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
@@ -171,6 +171,7 @@ class Engine(Declaring, Handles, Hosting, Scheduling):
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
+            self.refuse_in_child()
             node = self._make_node(self.storage, durable=True)
             await node.start()
             self._node = node
@@ -237,44 +238,6 @@ class Engine(Declaring, Handles, Hosting, Scheduling):
             self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
 
-    def __enter__(self) -> Self:
-        """Run a worker in the background of synchronous code until the block ends."""
-        try:
-            self._portal.call(self.start())
-        except BaseException:
-            self._portal.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._portal.call(self.stop())
-        self._portal.close()
-
-    async def __aenter__(self) -> Self:
-        """Run a worker in this event loop until the block ends."""
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    def run(self) -> None:
-        """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
-        asyncio.run(process.run_until_signal(self))
-
-    async def run_worker(
-        self,
-        stop: asyncio.Event,
-        hasten: asyncio.Event,
-        ready: Callable[[], None],
-        leaving: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short.
-
-        `leaving` is called when it is an operator who wants the stop.
-        """
-        await process.run_worker(self, stop, hasten, ready, leaving)
-
     def _dismiss(self) -> None:
         """An operator wants the worker of this process to stop; an application around it goes on without one."""
         if self.dismissed is not None:
@@ -294,7 +257,7 @@ class Engine(Declaring, Handles, Hosting, Scheduling):
         return Means(self.clock, self._chance.random, self._hub.emit)
 
     def _make_node(self, storage: Storage, *, durable: bool) -> Node:
-        return Node(
+        node = Node(
             storage,
             self.functions,
             self.settings,
@@ -302,8 +265,10 @@ class Engine(Declaring, Handles, Hosting, Scheduling):
             number=self._chance.getrandbits(24),
             version=self.version,
             declare=self.declare_schedules if durable else None,
-            dismissed=self._dismiss,
+            child_setup=self.child_setup if durable else None,
         )
+        node.worker.dismissed = self._dismiss
+        return node
 
     async def _start_lane(self) -> None:
         if self._lane_node is None and not self._by_hand:

@@ -78,15 +78,44 @@ class Settings:
         "None: 1,000 async ones, and min(32, CPUs + 4) in threads.",
         shown="none",
     )
+    process_slots: int | None = option(
+        None,
+        optional(options.whole(1, 1024)),
+        "Child processes of one worker process, for functions of the `process` executor. None: one for each CPU.",
+        shown="none",
+    )
+    kill_grace: int = option(
+        2 * SECOND,
+        options.duration(0, HOUR),
+        "How long a task in a child process may go on after it was told to stop, before it is killed.",
+        shown="2s",
+    )
+    process_max_tasks: int | None = option(
+        None,
+        optional(options.whole(1, 10**9)),
+        "Attempts after which a child process is replaced. None: any number.",
+        shown="none",
+    )
+    process_max_memory: int | None = option(
+        None,
+        optional(options.size(MIB, 1024 * 1024 * MIB)),
+        "Memory (resident, measured after each attempt) above which a child process is replaced. None: any amount.",
+        shown="none",
+    )
+    process_max_age: int | None = option(
+        None,
+        optional(options.duration(SECOND, 366 * DAY)),
+        "Age at which a child process is replaced, after its attempt. None: never.",
+        shown="none",
+    )
     queues: tuple[str, ...] | None = option(
         None, optional(options.texts), "The queues that workers serve. None: every queue.", shown="none"
     )
     labels: Mapping[str, str] = option(
-        NOTHING,
-        options.labels,
-        'What workers have and other workers may lack: `{gpu = "true"}`, in an environment variable `gpu=true,zone=a`. '
-        "A task with `requires` goes to workers that have all of it.",
-        shown="none",
+        NOTHING, options.labels, 'What workers have, for tasks with `requires`: `{gpu = "true"}`.', shown="none"
+    )
+    select: Mapping[str, str] = option(
+        NOTHING, options.labels, "Labels of tasks: workers take only those that have all of them.", shown="none"
     )
     lease_ttl: int = option(
         15 * SECOND,
@@ -116,10 +145,7 @@ class Settings:
         shown="1s",
     )
     retention: int = option(
-        7 * DAY,
-        options.duration(0, 3660 * DAY),
-        "How long ended tasks are kept, if the function does not say.",
-        shown="7d",
+        7 * DAY, options.duration(0, 3660 * DAY), "How long ended tasks are kept, unless the function says.", shown="7d"
     )
     payload_limit: int = option(
         256 * KIB, options.size(KIB, 64 * MIB), "The largest arguments of a task, as JSON.", shown="256KiB"
@@ -273,7 +299,8 @@ def _read(key: str, value: Any, origin: str) -> Any:
     except InvalidValue:
         raise
     except ValueError as error:
-        raise InvalidValue(f"/{key}", f"{value!r} will not do (from {origin})", hint=f"must be {error}") from None
+        cited = "this address" if key == "url" and "@" in str(value) else repr(value)  # it may hold a password
+        raise InvalidValue(f"/{key}", f"{cited} will not do (from {origin})", hint=f"must be {error}") from None
 
 
 def _check_known(key: str, origin: str) -> None:

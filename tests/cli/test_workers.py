@@ -52,9 +52,9 @@ def test_a_worker_of_any_process_is_drained_resumed_and_stopped(run, tmp_path: P
         assert run("workers", "show", row["worker_id"]).out.startswith("worker_id ")
         done = run("workers", "drain", "--label", "gpu=true", "--wait", "-o", "json")
         assert (done.code, json.loads(done.out)[0]["state"]) == (0, "draining")
-        run("enqueue", "angelica.hello", "--id", "second")
+        run("enqueue", "angelica.hello", "--id", "second", "--requires", "gpu=true", "--requires", "zone=a")
         time.sleep(1.5)
-        assert json.loads(run("tasks", "show", "second", "-o", "json").out)["state"] == "queued"
+        assert json.loads(run("tasks", "show", "second", "-o", "json").out)["state"] in ("queued", "blocked")
         assert run("workers", "resume", row["worker_id"]).code == 0
         assert run("tasks", "wait", "second", "-t", "10s").code == 0
         assert run("workers", "stop", "--all", "--wait").code == 0
@@ -83,3 +83,15 @@ def test_somebody_must_be_meant(run, tmp_path: Path) -> None:
     assert run("workers", "stop", "no/body").code == 3
     assert run("worker", "--label", "gpu").code == 2
     assert run("worker", "--label", "gpu=a b").code == 2
+
+
+@pytest.mark.slow
+def test_tasks_that_nobody_can_run_are_told(run, tmp_path: Path) -> None:
+    run("enqueue", "angelica.hello", "--id", "lost", "--requires", "gpu=true")
+    with worker(tmp_path, "-l", "zone=a"):
+        until(lambda: json.loads(run("tasks", "show", "lost", "-o", "json").out)["state"] == "blocked")
+        why = run("tasks", "why", "lost").out
+        assert "None of the 1 live worker has gpu=true" in why
+        findings = json.loads(run("doctor", "-o", "json").out)
+        (blocked,) = [each for each in findings if each["check"] == "blocked"]
+        assert (blocked["state"], blocked["found"]) == ("warn", "1 of angelica.hello: no_capable_worker")

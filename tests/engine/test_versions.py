@@ -70,6 +70,9 @@ def test_a_function_that_only_new_code_has_runs_there_alone(tmp_path: Path) -> N
         for task in tasks:
             found = await new.service.get(task.id)
             assert (found.failures, found.crashes) == (0, 0)
+            assert found.attempt <= 2, (
+                "after it has met one worker without its code, it goes only to those that have it"
+            )
 
     play(tmp_path, story)
 

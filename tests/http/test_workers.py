@@ -54,6 +54,7 @@ def test_a_worker_is_shown_with_all_that_is_known_of_it(client: TestClient, hous
         "queues": None,
         "functions": ["add"],
         "labels": {"gpu": "true"},
+        "select": {},
     }
 
 
@@ -159,3 +160,23 @@ def test_a_worker_that_drains_is_nobody_to_wait_for(client: TestClient, house: H
     client.post(f"/workers/{QUOTED}/drain")
     why = client.get("/tasks/t1/why").json()
     assert (why["code"], why["text"]) == ("no_worker", "No worker claims: of 1 live worker each drains or stops.")
+
+
+def test_a_task_that_requires(client: TestClient, house: House) -> None:
+    beat(house, labels={"zone": "a"})
+    body = {"name": "add", "task_id": "t1", "requires": {"gpu": "true", "zone": "a"}}
+    assert client.post("/tasks", json=body).status_code == 201
+    assert client.post("/tasks", json=body).status_code == 200
+    assert client.post("/tasks", json={**body, "requires": {"gpu": "false"}}).json()["error"] == "id-conflict"
+    shown = client.get("/tasks/t1?fields=requires,executor").json()
+    assert shown == {"task_id": "t1", "requires": {"gpu": "true", "zone": "a"}, "executor": "async"}
+    why = client.get("/tasks/t1/why").json()
+    assert why["code"] == "no_capable_worker"
+    assert why["params"]["closest"] == [{"worker": ID, "missing": {"gpu": "true"}}]
+
+
+@pytest.mark.parametrize("requires", [["gpu"], {"gpu": 1}, {"gpu": "a b"}, {"g,pu": "a"}])
+def test_what_is_no_label_is_422(client: TestClient, requires: Any) -> None:
+    answer = client.post("/tasks", json={"name": "add", "requires": requires})
+    assert (answer.status_code, answer.json()["error"]) == (422, "validation-failed")
+    assert answer.json()["errors"][0]["pointer"] == "/requires"

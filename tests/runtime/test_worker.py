@@ -43,8 +43,8 @@ class Scene:
             SETTINGS,
             means=means,
             journal=Journal(self.clock),
-            dismissed=lambda: self.dismissed.append(True),
         )
+        self.worker.dismissed = lambda: self.dismissed.append(True)
 
     async def __aenter__(self):
         await self.storage.open()

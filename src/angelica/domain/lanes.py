@@ -73,7 +73,7 @@ def may_take(lane: str, offer: Offer) -> bool:
 def unmet(lane: str, offers: Iterable[Offer]) -> str | None:
     """Return the rule that holds a lane back because no worker may take it, None if one may."""
     known = list(offers)
-    if any(may_take(lane, offer) for offer in known):
+    if ";" not in lane or any(may_take(lane, offer) for offer in known):
         return None
     function = needs_of(lane).function
     unknown = function is not None and not any(function in offer.functions for offer in known)

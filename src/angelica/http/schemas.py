@@ -127,6 +127,7 @@ WORKER: Final = thing(
     queues=nullable({"type": "array", "items": TEXT}),
     functions={"type": "array", "items": TEXT},
     labels=TEXTS,
+    select={**TEXTS, "description": "It takes only tasks with these labels."},
 )
 
 STATUS: Final = thing(

@@ -146,7 +146,7 @@ def read_defaults(
         requires=read("requires", fields.requires, NOTHING),
         unique=read("unique", fields.unique, None),
         expires=read("expires", fields.duration, None),
-        durable=read("durable", _flag, default=True),
+        durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
     )
@@ -158,6 +158,13 @@ def _check(given: Mapping[str, Any], name: str) -> None:
             raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
     if given.get("requires") and given.get("durable") is False:
         raise InvalidValue("/requires", f"excludes durable=False, which stays in its process (in {name})")
+
+
+def _durable(value: bool, executor: Executor, name: str) -> bool:  # noqa: FBT001 - what was declared
+    if executor == "process" and not value:
+        problem = f"a function that is not durable runs in the process that submits it ({name})"
+        raise InvalidValue("/executor", problem, hint="auto, async or thread; or leave it durable")
+    return value
 
 
 def read_concurrency(value: Any, name: str) -> int | None:

@@ -16,14 +16,12 @@ from angelica.domain.outcome import Outcome, Released
 from angelica.domain.task import Lease, Task
 from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.cap import Cap
 from angelica.runtime.code import NOBODY, Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
-from angelica.runtime.executors.asyncio import AsyncExecutor
-from angelica.runtime.executors.base import Executor
-from angelica.runtime.executors.thread import ThreadExecutor
+from angelica.runtime.executors.making import make_executors
+from angelica.runtime.executors.process import Desk
 from angelica.runtime.gate import Gates
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
@@ -62,7 +60,6 @@ class Worker:
         means: Means,
         journal: Journal,
         start_file: StartFile | None = None,
-        dismissed: Callable[[], object] = lambda: None,
     ) -> None:
         self.info = info
         self.refused = 0
@@ -73,26 +70,10 @@ class Worker:
         self._chance = means.chance
         self._emit = means.emit
         self._journal = journal
-        self._dismissed = dismissed
-        self._holdings = Holdings(start_file)
-        steps = AttemptSteps(wall=self._wall)
-        self._executors: dict[str, Executor] = {
-            "async": AsyncExecutor(settings.async_slots, steps=steps, begin=self._begin, done=self._done),
-            "thread": ThreadExecutor(settings.thread_slots, steps=steps, begin=self._begin, done=self._done),
-        }
+        self.dismissed: Callable[[], object] | None = None
         self._code = code
-        self._calls = Calls(code, self._executors)
-        self._gates = Gates(self._admit)
-        self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
-        lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
-        self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
+        self._holdings = Holdings(start_file)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
-        self._watch = Watch(self._holdings.all, wall=self._wall)
-        self._completer = Completer(
-            storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
-        )
-        self._completer.trusted = self._trusts_its_lease
         self._pulse = Pulse(
             storage,
             info,
@@ -102,6 +83,19 @@ class Worker:
             means=means,
             on_reply=OnReply(self._lose, self.cancel, self._release_stray, self._distrust, self._heed),
         )
+        desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
+        self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
+        self._calls = Calls(code, self._executors)
+        self._gates = Gates(self._admit)
+        self._cap = Cap(settings.cap, self._executors)
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
+        self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
+        self._watch = Watch(self._holdings.all, wall=self._wall)
+        self._completer = Completer(
+            storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
+        )
+        self._completer.trusted = self._trusts_its_lease
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -126,6 +120,8 @@ class Worker:
         for assignment in self._holdings.all():
             assignment.stop("release")
         await self._until_idle(min(LAST_FLUSH, self._settings.grace), hasten)
+        for executor in self._executors.values():
+            await executor.halt()
         for assignment in self._holdings.all():
             if not assignment.finished:  # a thread that did not stop: the process leaves, so it ends with it
                 self._finish(assignment, Released())
@@ -140,8 +136,7 @@ class Worker:
 
     def _names(self) -> tuple[str, ...]:
         """Return the functions that are known now: some may be declared after the start."""
-        names = tuple(self._code.names())
-        self._completer.known = frozenset(names)
+        self._completer.known = frozenset(names := tuple(self._code.names()))
         return names
 
     def _heed(self, control: Control) -> None:
@@ -149,7 +144,8 @@ class Worker:
         if self._pulse.doing == "stop":
             return
         if control == "stop":
-            self._dismissed()
+            if self.dismissed is not None:
+                self.dismissed()
             return
         self._completer.claiming = control == "run"
         self._completer.hunger()
@@ -248,6 +244,11 @@ class Worker:
         wall = self._wall()
         if assignment.stop_reason is not None or wall >= self._pulse.trusted_until:
             return Released()
+        self._begun(assignment, wall)
+        return None
+
+    def _begun(self, assignment: Assignment, wall: int) -> None:
+        """Note that the handler of an attempt begins, or has begun in a child process."""
         assignment.started_at = wall
         timeout = assignment.task.spec.policy.timeout
         if timeout is not None:
@@ -255,7 +256,6 @@ class Worker:
             if ends_by < self._watch.next:
                 self._watch.look_at(ends_by)
         self._holdings.begun(assignment)
-        return None
 
     def _done(self, assignment: Assignment, outcome: Outcome = _UNHARMED) -> None:
         """Take the outcome of an attempt; on the event loop."""
@@ -346,4 +346,5 @@ class Worker:
     @property
     def problem(self) -> str | None:
         """What is wrong now, None while all is well."""
-        return self._completer.problem or self._pulse.problem
+        problems = (executor.problem for executor in self._executors.values())
+        return self._completer.problem or self._pulse.problem or next(filter(None, problems), None)

@@ -98,7 +98,8 @@ class Claim:
 
     `queues` None means every queue (in order of name). `room` is the number of free slots by executor kind, `wanted`
     the total; lanes of a kind share its room. `turn` rotates the order of the queues, so that none is served first for
-    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`).
+    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`). With
+    `select` only tasks count that have these labels themselves; the storage looks at every ready one for that.
     """
 
     worker: str
@@ -108,6 +109,7 @@ class Claim:
     turn: int = 0
     labels: Mapping[str, str] = field(default_factory=nothing)
     functions: Collection[str] = ()
+    select: Mapping[str, str] = field(default_factory=nothing)
 
     @property
     def offer(self) -> Offer:
@@ -178,6 +180,7 @@ class WorkerInfo:
     start_file: str | None = None
     place: str = ""
     capacity: Mapping[str, int] = field(default_factory=nothing)
+    select: Mapping[str, str] = field(default_factory=nothing)
     heeds: Control | None = None
 
 
@@ -305,13 +308,27 @@ class TaskPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreWarning:
+    """Something about a store that works, but not for ever so: what it is, and what to do about it.
+
+    `about` is one word for the matter; `grave` means that data may be lost.
+    """
+
+    about: str
+    text: str
+    fix: str
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What `db status` and `/health` show of a storage: free-form `detail` next to the fixed parts."""
+    """What `db status` and `/health` show of a storage: free-form `detail` and `warnings` next to the fixed parts."""
 
     kind: str
     url: str
     schema_version: int
     detail: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[StoreWarning, ...] = ()
 
 
 class TaskStore(Protocol):

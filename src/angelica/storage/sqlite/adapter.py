@@ -33,13 +33,15 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.report import CheckReport
 from angelica.storage.sqlite.backup import Progress, backup_file
-from angelica.storage.sqlite.check import CheckReport, check
+from angelica.storage.sqlite.check import check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.limit_verbs import SqliteLimits
 from angelica.storage.sqlite.opened import Opened, Options
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
+from angelica.storage.sqlite.stale_runs import has_stale_runs, settle_stale_runs
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs import journal as journals
@@ -142,6 +144,8 @@ class SqliteStorage(SqliteLimits):
         return await self._write(partial(upkeep.delete, task_ids=task_ids))
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        if await self._read(has_stale_runs):
+            await self._write(partial(settle_stale_runs, now=now))
         return await self._write(partial(upkeep.prune, now=now, limit=limit))
 
     # --- what a running attempt leaves behind ---
@@ -240,6 +244,10 @@ class SqliteStorage(SqliteLimits):
         """Prove what can be proved about the file."""
         report: CheckReport = await self._opened().readers.read(check, bounded=False)
         return report
+
+    async def recount(self) -> int:
+        """Set the counters to what is there; return how many said otherwise."""
+        return await self._write(upkeep.recount)
 
     async def backup(self, target: str | Path, progress: Progress | None = None) -> int:
         """Copy one consistent moment to `target` while work goes on; return its size in bytes.

@@ -64,8 +64,9 @@ class FunctionRegistry:
 
         `given` is what `@engine.task(…)` takes: name, queue, priority, timeout, retries, max_crashes, backoff (also
         a callable of the failures so far that returns seconds), retry_on, version, labels, requires, unique, expires,
-        concurrency, executor, result_ttl, profile, durable, overflow, id_strategy, hooks ({hook name: callable}).
-        Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a handler that cannot be one.
+        concurrency, max_running, rate, limits, executor, result_ttl, profile, durable, overflow, id_strategy, hooks
+        ({hook name: callable}). Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a
+        handler that cannot be one.
         """
         if isinstance(handler, Function):
             raise TypeError(f"{handler.name} is declared already")

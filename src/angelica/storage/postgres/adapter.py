@@ -11,10 +11,13 @@ from angelica.clock import SECOND, Clock, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import StorageUnavailable
 from angelica.storage.postgres.address import Address
+from angelica.storage.postgres.callers import recognise
 from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
 from angelica.storage.postgres.connections import Options, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.joined import Home, PostgresJoined
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
 from angelica.storage.postgres.schema import SCHEMA_VERSION, migrate
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -26,6 +29,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -78,6 +82,7 @@ class PostgresStorage(PostgresSchedules):
         self._clock = clock
         self._auto_migrate = auto_migrate
         self._touched_at = 0
+        self._home: Home | None = None
 
     # --- submitting, claiming, ending ---
 
@@ -146,7 +151,12 @@ class PostgresStorage(PostgresSchedules):
         return await self._write(partial(upkeep.delete, task_ids=task_ids))
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
-        return await self._write(partial(upkeep.prune, now=now, limit=limit))
+        async def work(tx: PostgresTransaction) -> int:
+            for queue, state, n in await tx.rows("fold_counts"):
+                tx.count(queue, state, n)
+            return await upkeep.prune(tx, now=now, limit=limit)
+
+        return await self._write(work)
 
     # --- what a running attempt leaves behind ---
 
@@ -212,10 +222,18 @@ class PostgresStorage(PostgresSchedules):
         raw = await connect(self._options)
         try:
             await migrate(raw, self.address, allowed=self._auto_migrate)
+            store_id = await raw.fetchval(self._verbs["meta"], "store_id")
+            self._home = Home(self.address, self._verbs, store_id, await raw.fetchval("select current_database()"))
         finally:
             await raw.close(timeout=1.0)
         self._pid = os.getpid()
         self._ring.listen()
+
+    def join(self, connection: object) -> Joined:
+        caller = recognise(connection)
+        if self._home is None:
+            raise StorageUnavailable("the storage is not open")
+        return PostgresJoined(self._home, caller)
 
     async def close(self) -> None:
         """Finish what was accepted and let all connections go."""

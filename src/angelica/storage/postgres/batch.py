@@ -51,8 +51,8 @@ class Batch:
 
     def statements(self) -> list[tuple[str, list[Any]]]:
         """Return each statement that is needed, with its arrays."""
-        parts: list[tuple[str, list[Any]]] = [("insert_plain", columns(rows)) for rows in _cut(self._plain)]
-        for rows in _cut(self._full):
+        parts: list[tuple[str, list[Any]]] = [("insert_plain", columns(rows)) for rows in cut(self._plain)]
+        for rows in cut(self._full):
             ids = {row[0] for row in rows}
             labels = [label for label in self._labels if label[0] in ids]
             parts.append(("insert_full", [*columns(rows), *(columns(labels) or [[], [], []])]))
@@ -64,7 +64,7 @@ def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _cut(rows: Sequence[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:
+def cut(rows: Sequence[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:
     """Cut rows into parts of which each is one message that the server can take in one piece."""
     part: list[tuple[object, ...]] = []
     size = 0

@@ -23,6 +23,11 @@ _LETTERS: Final = {topic: topic.value[0] if topic is not Topic.DUE else "u" for 
 _TOPICS: Final = {letter: topic for topic, letter in _LETTERS.items()}
 
 
+def words(name: str, topics: Collection[Topic]) -> str:
+    """Return the notification of topics; without a name every process takes it for another's."""
+    return f"{name}:{''.join(sorted(_LETTERS[topic] for topic in topics))}"
+
+
 class Ring:
     """The wake-ups of one open storage, of any of its event loops.
 
@@ -79,10 +84,7 @@ class Ring:
                 return None
             self._told_at = now
             said, self._owed = self._owed | set(topics), set()
-        return self._words(said)
-
-    def _words(self, topics: Collection[Topic]) -> str:
-        return f"{self._name}:{''.join(sorted(_LETTERS[topic] for topic in topics))}"
+        return words(self._name, said)
 
     def _later(self) -> None:
         with self._lock:
@@ -90,7 +92,7 @@ class Ring:
             said, self._owed = self._owed, set()
             self._told_at = tick_micros()
         if said:
-            teller = asyncio.get_running_loop().create_task(self._say(self._words(said)))
+            teller = asyncio.get_running_loop().create_task(self._say(words(self._name, said)))
             self._tellers.add(teller)
             teller.add_done_callback(self._tellers.discard)
 

@@ -166,7 +166,9 @@ SYNC: dict[str, Callable[[str], AbstractContextManager[Sync]]] = {
 class Async:
     """The same of an async connection."""
 
-    def __init__(self, given: Any, run: Callable[[str], Any], savepoint: Callable[[], AbstractAsyncContextManager[Any]]):
+    def __init__(
+        self, given: Any, run: Callable[[str], Any], savepoint: Callable[[], AbstractAsyncContextManager[Any]]
+    ):
         self.given = given
         self.run = run
         self.savepoint = savepoint

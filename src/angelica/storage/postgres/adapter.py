@@ -92,7 +92,8 @@ class PostgresStorage(PostgresSchedules):
         # The one statement takes plain and full rows apart, so an id that comes twice would lose its order.
         if request is None and not atomic and len({task.id for task in tasks}) == len(tasks):
             return await self._here()[1].submit(tasks, now.wall)
-        return await self._write(partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request))
+        work = partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request)
+        return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()

@@ -32,17 +32,21 @@ select
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 
+-- Tasks with keys or ids that others may bring too. Where one is in a transaction that is still open, the insert would
+-- wait for its end: it gives up instead, before those are late who came in the same batch (contention.py).
 -- verb: insert_full
-with new as (
+with impatient as materialized (select set_config('lock_timeout', '100ms', true) as set),
+new as (
     insert into angelica.tasks (
         id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy,
         unique_key, unique_spec, expires_at, deadline, parent_id, retry_of, schedule_id, extras
     )
-    select * from unnest(
+    select u.* from impatient cross join unnest(
         $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[],
         $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::text[],
         $20::text[], $21::text[], $22::text[]
-    )
+    ) u
+    where impatient.set is not null
     on conflict do nothing
     returning id, queue, state
 ),

@@ -50,7 +50,7 @@ class PostgresSchedules(PostgresCore):
         force: bool = False,
     ) -> tuple[bool, ...]:
         work = partial(fires.record_fires, records=records, tasks=tasks, after=after, force=force, now=now)
-        return await self._write(work)
+        return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
     async def get_schedules(self, ids: Sequence[str]) -> tuple[Schedule | None, ...]:
         return await self._read(partial(schedules.get_schedules, ids=ids))

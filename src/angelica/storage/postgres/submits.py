@@ -90,8 +90,8 @@ class Submits:
     async def _fly(self, calls: list[Call]) -> None:
         try:
             await self._answer(calls, await self._insert(calls))
-        except Contended as error:
-            await self._sort_out(calls, error)
+        except Contended:
+            await self._sort_out(calls)
         except StorageUnavailable as error:
             _refuse(calls, error)
         except Exception as error:  # noqa: BLE001 - one caller's text that is no text is not the others' fault
@@ -104,17 +104,13 @@ class Submits:
             _refuse(calls, StorageUnavailable("the storage is closed"))
             raise
 
-    async def _sort_out(self, calls: list[Call], error: Contended) -> None:
+    async def _sort_out(self, calls: list[Call]) -> None:
         """One of the calls would wait for somebody's open transaction: those that may be it go on by themselves."""
-        suspects = [call for call in calls if contested(call.tasks)]
-        if not suspects:
-            _refuse(calls, error)
-            return
-        for call in suspects:
+        keyed = [call for call in calls if contested(call.tasks)]
+        for call in keyed or calls:
             self._set_apart(call)
-        rest = [call for call in calls if not contested(call.tasks)]
-        if rest:
-            await self._fly(rest)
+        if keyed and len(keyed) < len(calls):
+            await self._fly([call for call in calls if not contested(call.tasks)])
 
     def _set_apart(self, call: Call) -> None:
         waiting = self._loop.create_task(self._wait_out(call))

@@ -35,7 +35,7 @@ select
 -- Tasks with keys or ids that others may bring too. Where one is in a transaction that is still open, the insert would
 -- wait for its end: it gives up instead, before those are late who came in the same batch (contention.py).
 -- verb: insert_full
-with impatient as materialized (select set_config('lock_timeout', '100ms', true) as set),
+with impatient as materialized (select set_config('lock_timeout', '200ms', true) as set),
 new as (
     insert into angelica.tasks (
         id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy,

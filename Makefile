@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench chaos docs reference lock clean
+.PHONY: help setup run test test-pg18 check format bench chaos docs reference lock clean
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ ANGELICA_URL ?= sqlite:///angelica.db
 PYTEST_ARGS ?= -n 2
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make the virtual environment (.venv)
 
@@ -24,7 +24,12 @@ run: $(STAMP)  ## start the example: API, worker and reload on PORT (8765), data
 	@cd examples && exec env ANGELICA_PORT='$(PORT)' ANGELICA_URL='$(ANGELICA_URL)' '$(abspath $(BIN))/angelica' dev
 
 test: $(STAMP)  ## run all tests (PYTEST_ARGS='-k name' for some)
+	@tools/servers.sh
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-pg18: $(STAMP)  ## run the tests that need PostgreSQL on the PostgreSQL 18 of the wheel, not on the installed one
+	@tools/servers.sh
+	@ANGELICA_TEST_POSTGRES=wheel $(BIN)/python -m pytest -m postgres $(PYTEST_ARGS)
 
 check: $(STAMP)  ## formatting, lint, types, floors, shape
 	@$(BIN)/ruff format --check .

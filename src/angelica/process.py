@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, Protocol
 
 SWITCH_INTERVAL: Final = 0.0005
@@ -30,6 +32,28 @@ def tune() -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.freeze()  # what the imports made stays for good
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+
+def hear(numbers: Iterable[int], heard: Callable[[], None]) -> None:
+    """Call `heard` on the running loop at each of these signals; once the loop has closed they do nothing.
+
+    `loop.add_signal_handler` puts the default back when the loop closes: a signal that comes to hasten the end would
+    then kill a process that has ended in order and is only leaving its interpreter. For children of the supervisor:
+    it kills what does not leave, and says in words what two signals say that came as one.
+    """
+    loop = asyncio.get_running_loop()
+    awake, wake = os.pipe()  # left open: signals may come until the process is gone
+    for end in (awake, wake):
+        os.set_blocking(end, False)
+    loop.add_reader(awake, os.read, awake, 4096)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # or a loop that is just going to sleep would oversleep
+
+    def take(*_: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(heard)
+
+    for number in numbers:
+        signal.signal(number, take)
 
 
 async def run_worker(engine: Runs, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:

@@ -12,7 +12,9 @@ import pwd
 import re
 import shutil
 import subprocess
+import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +102,17 @@ def reachable(binaries: Path, spare: Path) -> Path:
         package = binaries.parent.parent
         if package.name != WHEEL:
             raise
-        copy = spare / WHEEL / binaries.parent.name
-        if not copy.exists():
-            # Libraries stand beside the package, where its binaries look for them.
-            libraries = package.with_name(f"{WHEEL}.libs")
-            if libraries.exists():
-                shutil.copytree(libraries, spare / libraries.name)
-            shutil.copytree(binaries.parent, copy)
-        return copy / "bin"
+        return _copied(package, spare / "binaries") / binaries.parent.name / "bin"
     return binaries
+
+
+def _copied(package: Path, place: Path) -> Path:
+    """A copy of the wheel's package in `place`, with the libraries that its binaries look for beside it."""
+    if not place.exists():
+        making = place.with_name(f"making-{uuid.uuid4().hex[:8]}")
+        for part in (package, package.with_name(f"{WHEEL}.libs")):
+            if part.exists():
+                shutil.copytree(part, making / part.name)
+        with suppress(OSError):  # another process was first
+            making.rename(place)
+    return place / WHEEL

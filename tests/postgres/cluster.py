@@ -16,6 +16,7 @@ from tests.postgres.server import Server
 
 # Not above: the system gives those to who connects, and a client that retries could take a stopped server's port.
 PORTS = range(20_000, 32_000)
+CHANCE = random.SystemRandom()  # Hypothesis seeds the usual one, in each process of a run the same
 PATIENCE = 30.0
 SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 SETTINGS = """
@@ -70,10 +71,10 @@ class Cluster(Server):
         if not self.data.exists():
             self._make()
         deadline = time.monotonic() + PATIENCE
-        while not self._started():
+        while (said := self._started()) is not None:
             # The processes of a killed server go when they notice, and hold its memory till then.
-            if "still in use" not in self.log.read_text("utf-8") or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text('utf-8')[-2000:]}")
+            if "still in use" not in said or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start:\n{said[-2000:]}")
             time.sleep(0.1)
 
     def stop(self, mode: str = "fast") -> None:
@@ -128,9 +129,10 @@ class Cluster(Server):
         asked = subprocess.run([tool, "--configure", "--version"], capture_output=True, text=True, check=False)
         return "--with-icu" in asked.stdout
 
-    def _started(self) -> bool:
-        """Start its first process and wait until it says `ready`; False where it ended instead."""
-        with self.log.open("wb") as log:
+    def _started(self) -> str | None:
+        """Start its first process and wait until it says `ready`; what it logged where it ended instead."""
+        with self.log.open("ab") as log:
+            before = log.tell()
             self._process = subprocess.Popen(
                 [self._binaries / "postgres", "-D", self.data],
                 stdout=log,
@@ -143,14 +145,12 @@ class Cluster(Server):
         while self._process.poll() is None:
             lines = leftovers.pid_file(self.data)
             if lines[:1] == [str(self.pid)] and lines[-1].strip() == "ready":
-                return True
+                return None
             if time.monotonic() > deadline:
                 self._signal(signal.SIGKILL)
-                raise RuntimeError(
-                    f"PostgreSQL was not ready after {PATIENCE} s: {self.log.read_text('utf-8')[-2000:]}"
-                )
+                break
             time.sleep(0.02)
-        return False
+        return self.log.read_bytes()[before:].decode("utf-8", "replace")
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "not started"
@@ -161,7 +161,7 @@ class Cluster(Server):
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on."""
     while True:
-        port = random.choice(PORTS)
+        port = CHANCE.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

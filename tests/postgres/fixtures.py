@@ -4,13 +4,19 @@
     postgres_database  the URL of a fresh, empty database: for what concerns a whole database
     postgres_cluster   the server of the run, shared: `url(database)`, `run(sql)`, `version`
     own_cluster        a server for this test alone, which may be stopped and killed
+    postgres_proxy     a proxy in front of the shared server, which does what networks do
+    pgbouncer          PgBouncer in transaction mode in front of the shared server
 
-A test that has one of them bears the mark `postgres`. Without a fixture, `session().fresh_url()` gives what
-`postgres_url` does; both are dropped when the test has ended.
+`postgres_proxy.in_front_of(postgres_url)` and `pgbouncer.in_front_of(postgres_url)` are the same schema through them.
+
+A test that has one of them bears the mark `postgres`, and so does one with a parameter "postgres". Without a fixture,
+`session().fresh_url()` gives what `postgres_url` does, both are dropped when the test has ended; and
+`session().cluster()` what `own_cluster` does, for a fixture of another scope.
 """
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +26,14 @@ import pytest
 
 from tests.postgres import binaries
 from tests.postgres.cluster import Cluster
+from tests.postgres.pgbouncer import CHOICE as PGBOUNCER
+from tests.postgres.pgbouncer import PgBouncer
+from tests.postgres.proxy import Proxy
 from tests.postgres.server import Server
 from tests.postgres.session import Session, session, set_session
 
 KEY = "angelica_postgres"
-FIXTURES = {"postgres_url", "postgres_database", "postgres_cluster", "own_cluster"}
+FIXTURES = {"postgres_url", "postgres_database", "postgres_cluster", "own_cluster", "postgres_proxy", "pgbouncer"}
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +55,28 @@ def postgres_database(postgres_cluster: Server) -> Iterator[str]:
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
-    if binaries.given_url() is not None:
-        pytest.skip(f"{binaries.CHOICE} names a server that is not ours to kill")
-    cluster = Cluster(session().place("own"))
-    try:
-        cluster.start()
+    with session().cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def postgres_proxy(postgres_cluster: Server) -> Iterator[Proxy]:
+    with Proxy.of(postgres_cluster) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def pgbouncer(postgres_cluster: Server) -> Iterator[PgBouncer]:
+    if binaries.given_url() is not None:
+        pytest.skip(f"{binaries.CHOICE} names a server that may want a password of PgBouncer")
+    if os.environ.get(PGBOUNCER) == "no":
+        pytest.skip(f"{PGBOUNCER}=no")
+    bouncer = PgBouncer(postgres_cluster, session().place("bouncer"))
+    try:
+        bouncer.start()
+        yield bouncer
     finally:
-        cluster.remove()
+        bouncer.remove()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,8 +104,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if FIXTURES & set(getattr(item, "fixturenames", ())):
+        if needs_postgres(item):
             item.add_marker("postgres")
+
+
+def needs_postgres(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    chosen = [value for value in call.params.values() if isinstance(value, str)] if call is not None else []
+    return "postgres" in chosen or not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from tests.postgres import binaries, leftovers
@@ -61,6 +62,18 @@ class Session:
         """Drop what `fresh_url` gave out since the last call."""
         if self._schemas is not None:
             self._schemas.drop()
+
+    @contextmanager
+    def cluster(self) -> Iterator[Cluster]:
+        """A server for who asks, who may stop and kill it; for a fixture of any scope."""
+        if binaries.given_url() is not None:
+            pytest.skip(f"{binaries.CHOICE} names a server that is not ours to kill")
+        cluster = Cluster(self.place("own"))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.remove()
 
     def place(self, kind: str) -> Path:
         """A name for the directory of one more server, which goes with the run at the latest."""
@@ -135,7 +148,7 @@ class Schemas:
         self._given: list[str] = []
         self._number = 0
 
-    def fresh(self, *, keep: bool) -> str:
+    def fresh(self, *, keep: bool = False) -> str:
         self._number += 1
         name = f"test_{self._number}"
         if not keep:
@@ -143,22 +156,26 @@ class Schemas:
         return f"{self._url}{'&' if '?' in self._url else '?'}schema={name}"
 
     def drop(self) -> None:
-        """Drop the schemas given out, and whoever still holds something in them: a test that failed leaves such."""
+        """Drop the schemas given out, and whoever still holds something in them: a test that failed leaves such.
+
+        Each by itself, because a transaction that drops some hundreds finds no room for its locks.
+        """
         given, self._given = self._given, []
         if not given:
             return
-        statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.SQL(", ").join(map(sql.Identifier, given)))
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = warning")
             connection.execute("SET lock_timeout = '1s'")
-            try:
-                connection.execute(statement)
-            except psycopg.errors.LockNotAvailable:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-                connection.execute(statement)
+            for name in given:
+                statement = sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
+                try:
+                    connection.execute(statement)
+                except psycopg.errors.LockNotAvailable:
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                    connection.execute(statement)
 
     def close(self) -> None:
         with suppress(psycopg.Error):

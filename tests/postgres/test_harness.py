@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from contextlib import suppress
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from tests.postgres.binaries import given_url
 from tests.postgres.cluster import Cluster
 from tests.postgres.server import Server
+from tests.postgres.session import Schemas, session
 
 
 def test_a_server_of_our_own_keeps_its_promises(postgres_cluster: Server) -> None:
@@ -42,3 +47,46 @@ def test_a_server_runs_as_nobody_special(own_cluster: Cluster) -> None:
     if os.geteuid() == 0:
         assert own_cluster.data.stat().st_uid != 0
     assert "Kathmandu" in own_cluster.run("SHOW timezone")[0][0]
+
+
+def test_a_schema_that_a_failed_test_still_holds_is_dropped(postgres_cluster: Server) -> None:
+    schemas = Schemas(postgres_cluster)
+    url, name = schemas.fresh().split("?schema=")
+    kept = schemas.fresh(keep=True).partition("?schema=")[2]
+    with psycopg.connect(url) as holder:
+        for each in (name, kept):
+            holder.execute(sql.SQL("CREATE SCHEMA {0}; CREATE TABLE {0}.t (x int)").format(sql.Identifier(each)))
+        holder.commit()
+        holder.execute(sql.SQL("LOCK TABLE {}.t").format(sql.Identifier(name)))
+        schemas.drop()
+        assert holder.closed == 0  # it learns of its end when it next asks
+        with pytest.raises(psycopg.OperationalError):
+            holder.execute("SELECT 1")
+    with psycopg.connect(url) as connection:
+        found = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'test%'").fetchall()
+    assert found == [(kept,)]
+    schemas.close()
+
+
+def test_each_url_is_a_schema_of_its_own(postgres_url: str) -> None:
+    assert postgres_url != session().fresh_url()
+    assert session().fresh_url().partition("?")[0] == postgres_url.partition("?")[0]
+
+
+def test_a_server_comes_back_after_the_last_process_of_the_killed_one(own_cluster: Cluster) -> None:
+    def work() -> None:
+        with psycopg.connect(own_cluster.url(), autocommit=True) as busy, suppress(psycopg.Error):
+            busy.execute("SET statement_timeout = '2s'")  # it takes no notice of the death, only of the time
+            busy.execute("SELECT count(*) FROM generate_series(1, 1000000000)")
+            ended.append("unexpectedly")
+
+    ended: list[str] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not own_cluster.run("SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"):
+        time.sleep(0.05)
+    own_cluster.kill_postmaster()
+    own_cluster.start()
+    thread.join()
+    assert own_cluster.run("SELECT 1") == [(1,)]
+    assert ended == []

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 
 from angelica.clock import ManualClock
+from tests.postgres.session import session
 from tests.storage.adapters import ADAPTERS
 from tests.storage.histories import Op, Player, histories
 from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
@@ -35,7 +36,7 @@ effort = settings(
 )
 
 
-@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.timeout(3600 if DEEP else 300)
 @pytest.mark.parametrize("adapter", list(ADAPTERS))
 @effort
 @given(history=histories(LENGTH))
@@ -43,7 +44,7 @@ def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> N
     compare(adapter, history, Player)
 
 
-@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.timeout(3600 if DEEP else 300)
 @pytest.mark.parametrize("adapter", list(ADAPTERS))
 @effort
 @given(history=schedule_histories(LENGTH))
@@ -53,6 +54,7 @@ def test_an_adapter_answers_about_schedules_as_memory_does(adapter: str, history
 
 def compare(adapter: str, history: list[Op], player: type[Player]) -> None:
     with ExitStack() as stack:
+        stack.callback(session().drop_schemas)  # one test is thousands of histories, each in a schema
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         runner = stack.enter_context(asyncio.Runner())
         players = []

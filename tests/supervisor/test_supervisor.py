@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from angelica.clock import SECOND
 from angelica.runtime.child import ChildSpec
 from angelica.runtime.supervisor import Callbacks, DeadWorker, Notice, Supervisor
@@ -175,6 +177,26 @@ def test_a_deaf_worker_is_killed_and_handed_back(tmp_path: Path) -> None:
     code, watcher = play(lambda: Watcher(tmp_path, "deaf"), script)
     assert code == 0
     assert [dead.returncode for dead in watcher.dead] == [-9]
+    assert [notice for notice in watcher.notices if notice.kind == "died"] == []  # it was our own kill
+
+
+@pytest.mark.parametrize(
+    ("mode", "how"),
+    [
+        ("crashes", "was killed by SIGSEGV while it was stopping"),
+        ("fails", "exited with code 1 while it was stopping: OSError: disk full"),
+    ],
+)
+def test_how_a_worker_ended_that_did_not_stop_in_order_is_told(tmp_path: Path, mode: str, how: str) -> None:
+    async def script(watcher: Watcher) -> None:
+        await watcher.until(watcher.all_ready.is_set)
+        watcher.supervisor.stop()
+
+    code, watcher = play(lambda: Watcher(tmp_path, mode), script)
+    assert code == 0
+    assert [dead.worker for dead in watcher.dead] == [f"worker-0-{watcher.dead[0].pid}"]
+    told = [notice.text for notice in watcher.notices if notice.kind == "died"]
+    assert told == [f"worker-0 (pid {watcher.dead[0].pid}) {how}"]
 
 
 def test_changed_code_restarts_the_children(tmp_path: Path) -> None:

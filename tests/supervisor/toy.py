@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from angelica.process import hear
 from angelica.runtime.childlink import ChildLink
 
 
@@ -28,11 +29,17 @@ async def main(name: str, mode: str, journal: Path) -> int:
         return 69
     stop = asyncio.Event()
     terms = 0
+    code = 0
 
     def on_term() -> None:
-        nonlocal terms
+        nonlocal terms, code
         terms += 1
         note("term")
+        if mode == "crashes":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if mode == "fails":
+            link.failed("OSError: disk full")
+            code = 1
         if mode == "deaf" or (mode == "slow" and terms < 2):
             return
         stop.set()
@@ -42,12 +49,12 @@ async def main(name: str, mode: str, journal: Path) -> int:
         if word == "hasten" and mode != "deaf":
             stop.set()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_term)
+    hear((signal.SIGTERM,), on_term)
     link.watch(on_word, stop.set)
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
     await stop.wait()
     note("stopped")
-    return 0
+    return code
 
 
 if __name__ == "__main__":

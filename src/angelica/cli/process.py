@@ -13,6 +13,7 @@ from angelica.cli import failure
 from angelica.cli.spec import AppError
 from angelica.cli.state import GlobalOptions
 from angelica.errors import AngelicaError, SchemaMismatch, StoreMoved
+from angelica.process import hear
 from angelica.runtime.childlink import ChildLink
 
 _ORPHANED: Final = 5.0
@@ -27,12 +28,13 @@ class Lifetime:
         self.stop = asyncio.Event()
         self.hasten = asyncio.Event()
         self.drain = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM,) if link is not None else (signal.SIGTERM, signal.SIGINT)
-        for number in signals:
-            loop.add_signal_handler(number, self.on_signal)
         if link is not None:
+            hear((signal.SIGTERM,), self.on_signal)
             link.watch(self._on_word, self._on_gone)
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.on_signal)
 
     def on_signal(self) -> None:
         """The first signal stops, the second hastens."""

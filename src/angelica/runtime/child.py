@@ -54,6 +54,7 @@ class Child:
         self.failure: Failure | None = None
         self.files: tuple[str, ...] = ()
         self.stopping = False
+        self.killed = False
         self._channel = channel
         self._handle = _open_handle(process.pid)
 
@@ -133,7 +134,7 @@ class Child:
 
     def kill(self) -> None:
         """End it now."""
-        self.stopping = True
+        self.stopping = self.killed = True
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:

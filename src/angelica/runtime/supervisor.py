@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,6 +12,7 @@ from angelica.clock import SECOND, tick_micros
 from angelica.domain.retry import Exponential, delay
 from angelica.runtime.child import Child, ChildSpec, Failure
 from angelica.runtime.childfiles import FileWatch
+from angelica.runtime.settle import Death
 
 RESTART: Final = Exponential(base=0.05, cap=30.0, jitter=0.5)
 PARKED: Final = Exponential(base=1.0, cap=30.0, jitter=0.5)
@@ -145,7 +147,8 @@ class Supervisor:
             if spec.kind == "worker" and child.ready and (code != 0 or not child.stopping):
                 self._settling = [task for task in self._settling if not task.done()]
                 self._settling.append(asyncio.create_task(self._hand_back(child, code)))
-            if child.stopping or self._stopping.is_set():  # a TERM may come before the child listens: any code will do
+            if child.stopping or self._stopping.is_set():
+                self._report_stopped(child, code)
                 tries = 0
                 continue
             if child.ready and tick_micros() - child.born > STEADY:
@@ -181,7 +184,7 @@ class Supervisor:
     def _report(self, child: Child, code: int) -> None:
         self._watch.follow(child.files)
         name, failure = child.spec.name, child.failure
-        how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
+        how = Death.of_returncode(child.pid, code).words()
         if child.ready:
             self._tell.notice(Notice("died", name, f"{name} (pid {child.pid}) {how}; starting it again"))
             return
@@ -190,6 +193,17 @@ class Supervisor:
         self._tell.notice(Notice("failed", name, failure.error, failure))
         if failure.fatal is not None and not self._reload and not self._stopping.is_set():
             self.stop(failure.fatal)
+
+    def _report_stopped(self, child: Child, code: int) -> None:
+        """Say how a child ended that was to stop and did not do so in order."""
+        if code == 0 or not child.ready:  # a TERM may come before the child listens: then any code will do
+            return
+        if child.killed and code == -signal.SIGKILL:  # that was us
+            return
+        why = "" if child.failure is None else f": {child.failure.error}"
+        how = Death.of_returncode(child.pid, code).words()
+        text = f"{child.spec.name} (pid {child.pid}) {how} while it was stopping{why}"
+        self._tell.notice(Notice("died", child.spec.name, text))
 
     async def _pause(self, spec: ChildSpec, seconds: float) -> None:
         """Wait before a restart, shorter if the code changed or all is stopping."""

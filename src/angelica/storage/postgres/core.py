@@ -14,9 +14,9 @@ from typing import Final, TypeVar
 from angelica.domain.task import NewTask
 from angelica.errors import StorageUnavailable
 from angelica.storage.postgres.address import Address
-from angelica.storage.postgres.batch import Batch
+from angelica.storage.postgres.batch import Batch, Statement
 from angelica.storage.postgres.connections import Connections, Options, Raw
-from angelica.storage.postgres.faults import REPEATABLE
+from angelica.storage.postgres.faults import REPEATABLE, STANDING
 from angelica.storage.postgres.ring import Ring
 from angelica.storage.postgres.submits import Call, Submits
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -123,16 +123,27 @@ class PostgresCore:
 
     async def _insert(self, calls: Sequence[Call]) -> Counter[str]:
         batch = Batch()
+        size = 0
         for call in calls:
             batch.add(call.tasks, call.wall)
-        statements = batch.statements()
+            size += len(call.tasks)
         tell = self._ring.payload(batch.topics)
+        try:
+            standing = await self._store(batch, batch.statements(), tell)
+        except STANDING:
+            standing = await self._store(batch, batch.tolerant(), tell)
+        if standing.total() < size:
+            self._ring.committed(batch.topics, told=tell is not None)
+        return standing
+
+    async def _store(self, batch: Batch, statements: Sequence[Statement], tell: str | None) -> Counter[str]:
+        """Write a batch as one transaction; return the ids that stood."""
 
         async def write(db: PostgresStatements) -> Counter[str]:
             standing: Counter[str] = Counter()
             for verb, values in statements:
                 (row,) = await db.fetch(verb, db.slot, tell, *values)
-                standing.update(row["standing"] or ())
+                standing.update(row.get("standing") or ())
             return standing
 
         async def write_runs(tx: PostgresTransaction) -> Counter[str]:
@@ -142,11 +153,9 @@ class PostgresCore:
                 await tx.run("insert_runs", to_json(new))
             return standing
 
-        alone = len(statements) == 1 and not batch.runs
-        standing = await (self._alone(write) if alone else self._write(write_runs))
-        if standing.total() < batch.size:
-            self._ring.committed(batch.topics, told=tell is not None)
-        return standing
+        if len(statements) == 1 and not batch.runs:
+            return await self._alone(write)
+        return await self._write(write_runs)
 
     async def _judge(self, tasks: Sequence[NewTask], wall: int) -> Enqueued:
         return await self._write(partial(submit, tasks=tasks, wall=wall))

@@ -11,6 +11,9 @@ from angelica.errors import AngelicaError, StorageCorrupt, StorageError, Storage
 # Whoever repeats the whole transaction meets another moment: a deadlock's victim, a lost race, a killed statement.
 REPEATABLE: Final = (asyncpg.exceptions.DeadlockDetectedError, asyncpg.exceptions.SerializationError)
 
+# Something stands that was thought to be new: whoever wrote looks then.
+STANDING: Final = asyncpg.exceptions.UniqueViolationError
+
 # The connection is gone, or may be: none of these says what became of the transaction.
 LOST: Final = (
     OSError,
@@ -29,7 +32,7 @@ class Contended(StorageUnavailable):
 
 def translate(error: BaseException) -> BaseException:
     """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
-    if isinstance(error, AngelicaError):
+    if isinstance(error, (AngelicaError, STANDING)):
         return error
     if isinstance(error, LOST):
         return StorageUnavailable(f"PostgreSQL cannot be reached: {said(error)}")

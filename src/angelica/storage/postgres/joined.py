@@ -21,6 +21,9 @@ from angelica.storage.rows import from_json, full_row, to_json
 from angelica.storage.verbs.submit import all_created, put
 from angelica.storage.verbs.transaction import Clash, Value, finished
 
+_PAYLOAD: Final = 10
+"""The column of `full_row` that can be long."""
+
 TRIES: Final = 20
 """How often it is looked again at what stood in the way and was gone when it was looked at."""
 
@@ -118,7 +121,8 @@ class _Inside:
         """Store tasks that are thought to be new; raises `Clash` once none of them is stored."""
         told = [words("", [topic]) for topic in sorted(_topics(tasks, wall))] if self._notify else []
         stored: list[str] = []
-        for part in cut([full_row(task, "queued" if task.run_at <= wall else "scheduled") for task in tasks]):
+        rows = [full_row(task, "queued" if task.run_at <= wall else "scheduled") for task in tasks]
+        for part in cut(rows, payload=_PAYLOAD):
             ids = {row[0] for row in part}
             labels = [(t.id, name, value) for t in tasks if t.id in ids for name, value in t.extras.labels.items()]
             texts = [storable_json(to_json(part)), storable_json(to_json(labels)), to_json(told)]

@@ -77,13 +77,11 @@ class PostgresTransaction(PostgresStatements):
             return
         batch = Batch()
         batch.add(tasks, wall, waits)
-        statements = batch.statements()
-        for verb, values in statements:
+        for verb, values in batch.tolerant():
             (row,) = await self.fetch(verb, self.slot, None, *values)
             if row["standing"] is not None:
                 raise Clash
-        if any(verb == "insert_full" for verb, _ in statements):
-            await self.raw.execute(f"set local lock_timeout = '{BOUNDS['lock_timeout']}'")  # it was impatient
+        await self.raw.execute(f"set local lock_timeout = '{BOUNDS['lock_timeout']}'")  # they were impatient
         runs = batch.runs
         if runs:
             await self.run("insert_runs", to_json(runs))

@@ -12,55 +12,90 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 -- fragment: notify
 case when $2::text is not null then pg_notify('angelica', $2) is null end
 
--- verb: insert_plain
-with new as (
-    insert into angelica.tasks (
-        id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy
-    )
-    select * from unnest(
-        $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[],
-        $12::text[], $13::text[], $14::text[]
-    )
-    on conflict do nothing
-    returning id, queue, state
-),
-moved as (select queue, state, 1 as n from new),
-counted as (${add_moved})
-select
-    case when (select count(*) from new) < cardinality($3) then array(
-        select x.id from unnest($3) x (id) except all select id from new
-    ) end as standing,
-    case when exists (select 1 from new) then ${notify} end as told
+-- A row of new tasks has the number of its kind; $3…$9 are the kinds (function, version, queue, executor, priority,
+-- state, policy): what most rows of a batch share is sent and read once.
+-- fragment: kind_columns
+id, function, version, queue, executor, priority, state, policy
 
--- Tasks with keys or ids that others may bring too. Where one is in a transaction that is still open, the insert would
--- wait for its end: it gives up instead, before those are late who came in the same batch (contention.py).
+-- fragment: kind_values
+r.id, ($3::text[])[r.kind], ($4::int[])[r.kind], ($5::text[])[r.kind], ($6::text[])[r.kind], ($7::int[])[r.kind],
+($8::text[])[r.kind], ($9::text[])[r.kind]
+
+-- fragment: add_counted_plain
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($16::text[], $17::text[], $18::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- fragment: add_counted_full
+insert into angelica.counters (slot, queue, state, n)
+select $1::int, c.queue, c.state, c.n from unnest($27::text[], $28::text[], $29::bigint[]) c (queue, state, n)
+order by c.queue, c.state
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- Tasks whose ids are thought to be new; one that stands undoes all of it. $16…$18 are the counts.
+-- verb: store_plain
+with new as (
+    insert into angelica.tasks (${kind_columns}, run_at, created_at, trace_id, payload)
+    select ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload
+    from unnest($10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
+        r (id, kind, run_at, created_at, trace_id, payload)
+),
+counted as (${add_counted_plain})
+select ${notify} as told
+
+-- fragment: full_rows
+insert into angelica.tasks (
+    ${kind_columns}, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id,
+    retry_of, schedule_id, extras
+)
+select
+    ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload, r.unique_key, r.unique_spec, r.expires_at,
+    r.deadline, r.parent_id, r.retry_of, r.schedule_id, r.extras
+from impatient cross join unnest(
+    $10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[]
+) r (
+    id, kind, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id, retry_of,
+    schedule_id, extras
+)
+where impatient.set is not null
+
+-- Where a key or an id of a task is in a transaction that is still open, its insert would wait for the end of that. It
+-- gives up instead, before those are late who came in the same batch (contention.py).
+-- fragment: impatient
+impatient as materialized (select set_config('lock_timeout', '200ms', true) as set)
+
+-- The same for tasks with rare parts; $24…$26 are their labels, $27…$29 the counts.
+-- verb: store_full
+with ${impatient},
+new as (${full_rows}),
+labelled as (
+    insert into angelica.labels (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
+),
+counted as (${add_counted_full})
+select ${notify} as told
+
+-- The same where some may stand: those are left as they are, and told by id, as often as they came in vain.
 -- verb: insert_full
-with impatient as materialized (select set_config('lock_timeout', '200ms', true) as set),
+with ${impatient},
 new as (
-    insert into angelica.tasks (
-        id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy,
-        unique_key, unique_spec, expires_at, deadline, parent_id, retry_of, schedule_id, extras
-    )
-    select u.* from impatient cross join unnest(
-        $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::int[], $9::text[], $10::bigint[], $11::bigint[],
-        $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::text[],
-        $20::text[], $21::text[], $22::text[]
-    ) u
-    where impatient.set is not null
+    ${full_rows}
     on conflict do nothing
     returning id, queue, state
 ),
 labelled as (
     insert into angelica.labels (task_id, name, value)
-    select l.task_id, l.name, l.value from unnest($23::text[], $24::text[], $25::text[]) l (task_id, name, value)
+    select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
     where case when l.task_id in (select id from new) then true end
     on conflict do nothing
 ),
-moved as (select queue, state, 1 as n from new),
+moved as (select queue, state, count(*) as n from new group by queue, state),
 counted as (${add_moved})
 select
-    case when (select count(*) from new) < cardinality($3) then array(
-        select x.id from unnest($3) x (id) except all select id from new
+    case when (select count(*) from new) < cardinality($10) then array(
+        select x.id from unnest($10) x (id) except all select id from new
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 
@@ -176,13 +211,13 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'running' as state, -1 as n from ended
+    select e.queue, s.state, e.n * s.sign as n
+    from (select queue, count(*) as n from ended group by queue) e
+    cross join (values ('running', -1), ('succeeded', 1)) s (state, sign)
     union all
-    select queue, 'succeeded', 1 from ended
-    union all
-    select queue, 'queued', -1 from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select
@@ -205,9 +240,9 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'queued' as state, -1 as n from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select

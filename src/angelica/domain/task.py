@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 from angelica.domain.retry import Backoff, Exponential
+from angelica.domain.usage import Usage
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -150,7 +151,8 @@ class Task:
     """A task as the storage knows it: what was asked (`spec`) and how it stands.
 
     `attempt` counts tries and only grows; `failures` and `crashes` are the two budgets. `held` names the rule that
-    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts.
+    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts. `usage` is what the
+    attempt that ended last took, where that was measured.
     """
 
     spec: NewTask
@@ -170,6 +172,7 @@ class Task:
     checkpoint: str | None = None
     progress: str | None = None
     revision: int = 0
+    usage: Usage | None = None
 
     @property
     def id(self) -> str:
@@ -208,3 +211,4 @@ class Attempt:
     started_at: int | None
     finished_at: int
     error: TaskError | None = None
+    usage: Usage | None = None

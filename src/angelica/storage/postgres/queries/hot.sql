@@ -154,7 +154,8 @@ case when t.revision > 1 or t.extras is not null or t.unique_spec is not null or
     or t.deadline is not null
 then json_build_array(
     t.asked_at, t.unique_spec, t.expires_at, t.deadline, t.extras, t.failures, t.crashes, t.held, t.worker,
-    t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress
+    t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress,
+    t.usage
 ) end as rare
 
 -- The first ready rows of each lane (queue, executor, priority, how many), passing over what others take right now.
@@ -177,7 +178,7 @@ cross join lateral (
 with ended as (
     update angelica.tasks t set
         state = 'succeeded', result = e.result, started_at = coalesce(e.started_at, t.started_at),
-        finished_at = e.finished_at, retain_until = e.retain_until, error = null,
+        finished_at = e.finished_at, retain_until = e.retain_until, error = null, usage = null,
         unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
             else t.unique_key end,
         revision = t.revision + 1

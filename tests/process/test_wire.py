@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angelica.domain.outcome import Cancelled, Failed, Released, Snoozed, Succeeded
@@ -114,6 +114,7 @@ def test_a_word_to_stop_is_for_one_assignment(box):
     assert box.hear_stop(2) == ("timeout", "")
 
 
+@settings(max_examples=30)
 @given(texts=st.lists(st.text(max_size=3_000), max_size=12))
 def test_the_last_lines_are_the_end_of_what_was_written(texts):
     box = BlackBox.make()

@@ -95,15 +95,6 @@ class Journal:
             self.errors += 1
         self._ring()
 
-    def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
-        """Count lines, with `size` bytes of text, that were dropped before they came here; the last line says so."""
-        with self._lock:
-            log = self._log(running, self._clock.now())
-            if log is self._ended:
-                self.late.add(lines, size)
-            else:
-                log.drop(reason, lines, size)
-
     def take_over(self, running: Running, lines: Iterable[tuple[int, str, str, str, str]]) -> None:
         """Record lines that another process has taken: moment (wall microseconds), stream, level, logger, message."""
         try:
@@ -125,6 +116,15 @@ class Journal:
         """Return a line without secrets, as it would be stored."""
         scrub = self._limits.scrub
         return plain(text if scrub is None else scrub(text))
+
+    def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
+        """Count lines, with `size` bytes of text, that were dropped before they came here; the last line says so."""
+        with self._lock:
+            log = self._log(running, self._clock.now())
+            if log is self._ended:
+                self.late.add(lines, size)
+            else:
+                log.drop(reason, lines, size)
 
     def drain(self) -> list[LogLine]:
         """Return all buffered lines of running attempts, in order within each attempt, and forget them.

@@ -213,3 +213,6 @@ class Sink:
         self._journal.feed(running, stream, text)
         self._post.box.keep(text)
         self._post.stir()
+
+    def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
+        self._journal.drop(running, reason, lines, size)

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 import angelica
 from angelica.children import Children
 from angelica.clock import Clock, SystemClock
+from angelica.command_desk import CommandDesk
 from angelica.current import CURRENT
 from angelica.domain.events import EngineState
 from angelica.domain.task import Task
@@ -70,6 +71,7 @@ class Engine(Hosting, Living, Children, Scheduling):
         self.hooks = Hooks()
         self._portal = Portal()
         self.functions = FunctionRegistry(self.settings, self.hooks, Submitter(self))
+        self.commands = CommandDesk(self)
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)

@@ -222,7 +222,7 @@ class Settings:
         shown="quick 2s/2, write 5s/3, bulk 30s/1",
         env=False,
     )
-    commands: AllowList = option(
+    commands: AllowList = option(  # noqa: RUF009 - it makes the field, once
         NO_COMMANDS,
         options.commands,
         "The command lines that tasks may run, as tables `[commands.NAME]`; see the page on commands.",

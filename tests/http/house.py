@@ -12,6 +12,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from angelica.clock import SECOND, ManualClock
+from angelica.domain.command import NO_COMMANDS, AllowList
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Succeeded
 from angelica.domain.retry import PROFILES
@@ -58,6 +59,7 @@ class HouseSettings:
     result_limit: int = 64 * 1024
     max_depth: int | None = None
     memory_bound: int = 100
+    commands: AllowList = NO_COMMANDS
 
 
 class HouseTokens:

@@ -123,7 +123,6 @@ def test_one_problem_is_raised_as_itself(change, field, rule):
         ("depends_on", ["a"]),
         ("callback", {"endpoint": "x"}),
         ("callback_url", "https://example.com"),
-        ("resources", {"cpu": 2}),
         ("concurrency_key", "acme"),
         ("limits", ["acme"]),
     ],

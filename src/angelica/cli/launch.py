@@ -34,6 +34,7 @@ class Plan:
     bound: socket.socket
     created: bool = False
     dev: bool = False
+    allow_commands: bool = False
     proxied: bool = False
     insecure: bool = False
     queues: str | None = None
@@ -72,7 +73,7 @@ class Launch:
     def _specs(self) -> list[ChildSpec]:
         plan = self._plan
         shared = [sys.executable, "-m", "angelica.cli"]
-        tail = ["--dev"] * plan.dev + ["--quiet"] * plan.options.quiet
+        tail = ["--dev"] * plan.dev + ["--allow-commands"] * plan.allow_commands + ["--quiet"] * plan.options.quiet
         if plan.app is not None:
             tail += ["--", plan.app]
         worker = [*shared, "worker"]

@@ -13,8 +13,17 @@ from angelica.cli.state import common, given
 @click.option("-c", "--concurrency", type=click.IntRange(1, 100_000), metavar="N", help="At most N tasks at a time.")
 @click.option("--no-scheduler", is_flag=True, help="Leave it to other workers to fire schedules.")
 @click.option("--dev", is_flag=True, hidden=True)
+@click.option("--allow-commands", is_flag=True, hidden=True)
 @common
-def command(*, module: str | None, queues: str | None, concurrency: int | None, no_scheduler: bool, dev: bool) -> int:
+def command(
+    *,
+    module: str | None,
+    queues: str | None,
+    concurrency: int | None,
+    no_scheduler: bool,
+    dev: bool,
+    allow_commands: bool,
+) -> int:
     """Run one worker process: claim tasks and execute them until told to stop.
 
     APP is MODULE:ATTR; without it the built-in functions only. The first SIGTERM or Ctrl-C stops in order, the
@@ -26,4 +35,4 @@ def command(*, module: str | None, queues: str | None, concurrency: int | None, 
     options = given()
     options.app = module or options.app
     asked = {"queues": queues, "slots": concurrency, "scheduler": False if no_scheduler else None}
-    return run_process(lambda link: work(options, link, asked, dev=dev), options)
+    return run_process(lambda link: work(options, link, asked, dev=dev, allow_commands=dev and allow_commands), options)

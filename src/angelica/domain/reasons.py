@@ -55,6 +55,7 @@ UNKNOWN_FUNCTION: Final = "unknown_function"
 SCHEDULED: Final = "scheduled"
 BACKOFF: Final = "backoff"
 NO_WORKER: Final = "no_worker"
+NO_WORKER_FITS: Final = "no_worker_fits"
 AHEAD: Final = "ahead"
 RUNNING: Final = "running"
 

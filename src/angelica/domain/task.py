@@ -88,7 +88,8 @@ class Extras:
 
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters and routing,
     `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of the canonical request when the
-    client chose the id. `user_data` of a hook rides in `extensions`.
+    client chose the id. `user_data` of a hook rides in `extensions`. `resources` is what it needs of a machine: `cpu`
+    in CPUs, `memory` in bytes.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -99,6 +100,7 @@ class Extras:
     parent_id: str | None = None
     retry_of: str | None = None
     schedule_id: str | None = None
+    resources: Mapping[str, float] = field(default_factory=nothing)
 
 
 NO_EXTRAS: Final = Extras()
@@ -108,7 +110,8 @@ NO_EXTRAS: Final = Extras()
 class NewTask:
     """One durable request to run a function.
 
-    `payload` is the JSON text `{"args": […], "kwargs": {…}}`; the core never looks inside. `priority` is -128…127,
+    `payload` is the JSON text `{"args": […], "kwargs": {…}}` (of a command, what `runtime.commands.payload` makes); the
+    core never looks inside. `priority` is -128…127,
     higher first. Moments are microseconds since the epoch. `trace_id` is 32 hex digits. `executor` says which kind
     of slot the task needs.
     """

@@ -13,6 +13,7 @@ from angelica.domain import reasons
 from angelica.domain.status import STATUS
 from angelica.domain.task import NOTHING, State, Task, TaskError
 from angelica.durations import format_moment
+from angelica.http.command_views import KIND, OutputView, UsageView, command_text, output_view, usage_view
 
 REDACTED: Final = "[redacted]"
 _SECRET_WORDS: Final = ("token", "authorization", "cookie", "password", "secret", "api-key", "api_key", "apikey")
@@ -74,8 +75,9 @@ class TaskView(msgspec.Struct, gc=False):
     logs_url: str
     links: dict[str, str]
     kind: str = "function"
-    output: None = None
-    usage: None = None
+    command: str | None = None
+    output: OutputView | None = None
+    usage: UsageView | None = None
     workflow_id: None = None
 
 
@@ -90,7 +92,7 @@ def task_view(task: Task, base: str = "", *, listed: bool = False) -> TaskView:
     path = f"{base}/tasks/{spec.id}"
     started, finished = task.started_at, task.finished_at
     run_at = task.run_at or spec.run_at
-    return TaskView(
+    view = TaskView(
         spec.id,
         spec.function,
         spec.queue,
@@ -124,6 +126,11 @@ def task_view(task: Task, base: str = "", *, listed: bool = False) -> TaskView:
         path + "/logs",
         {"self": path, "events": path + "/events", "cancel": path + "/cancel", "retry": path + "/retry"},
     )
+    if spec.executor == KIND:
+        view.kind, view.command, view.output = KIND, command_text(task), output_view(task)
+    if task.usage is not None:
+        view.usage = usage_view(task.usage)
+    return view
 
 
 def fine_state(task: Task) -> str:
@@ -187,6 +194,7 @@ def input_view(task: Task) -> dict[str, Any]:
         "deadline": None if spec.deadline is None else moment(spec.deadline),
         "expires_at": None if spec.expires_at is None else moment(spec.expires_at),
         "unique": None if spec.unique is None else spec.unique,
+        "resources": dict(spec.extras.resources),
         "checkpoint": raw(task.checkpoint),
     }
 
@@ -204,6 +212,7 @@ INPUT_FIELDS: Final = (
     "deadline",
     "expires_at",
     "unique",
+    "resources",
     "checkpoint",
 )
 

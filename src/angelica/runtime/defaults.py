@@ -20,6 +20,13 @@ OVERFLOWS: Final = ("reject", "spill", "drop_oldest")
 ID_STRATEGIES: Final = ("uuid7", "uuid4", "snowflake")
 MAX_CONCURRENCY: Final = 100_000
 
+UNSERVED_DEFAULTS: Final = {
+    **UNSERVED,
+    "command": "a function is none; see the page on commands",
+    "resources": "is said with each task, as in using(resources=…); as a default it comes with a later version",
+}
+"""What a declaration of a function cannot say."""
+
 CustomBackoff = Callable[[int], float]
 
 
@@ -110,8 +117,8 @@ def read_defaults(
 ) -> Defaults:
     """Return the defaults of a declaration; raises `InvalidValue` naming what is wrong with `@engine.task(…)`."""
     for key in given:
-        if key in UNSERVED:
-            raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
+        if key in UNSERVED_DEFAULTS:
+            raise NotSupported(f"/{key}", UNSERVED_DEFAULTS[key], rule="not_supported")
 
     def read(key: str, reader: Callable[[Any], Any], default: Any) -> Any:
         value = given.get(key)

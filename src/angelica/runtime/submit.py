@@ -217,6 +217,7 @@ def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
         created_by=asked.created_by or options.created_by,
         digest=None if options.task_id is None else _digest(asked.target.defaults.name, payload, options),
         parent_id=None if parent is None else parent.task_id,
+        resources=options.resources or NOTHING,
     )
     return NO_EXTRAS if extras == NO_EXTRAS else extras
 

@@ -13,13 +13,14 @@ from angelica.domain import reasons
 from angelica.domain.events import TasksCancelled, TasksClaimed, TasksEnded, WriteRefused
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Released
-from angelica.domain.task import Lease, Task
+from angelica.domain.task import NO_EXTRAS, Lease, Task
 from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.cap import Cap
 from angelica.runtime.code import NOBODY, Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
+from angelica.runtime.executors.command import COMMAND_CODE
 from angelica.runtime.executors.making import make_executors
 from angelica.runtime.executors.process import Desk
 from angelica.runtime.gate import Gates
@@ -27,6 +28,8 @@ from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
+from angelica.runtime.parting import sign_off, write_last
+from angelica.runtime.placement import Placement
 from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
@@ -67,11 +70,12 @@ class Worker:
         self._emit = means.emit
         self._journal = journal
         self._holdings = Holdings(start_file)
+        command_names = () if settings.commands is None else settings.commands.allowed.functions
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._pulse = Pulse(
             storage,
             info,
-            code.names,
+            lambda: (*code.names(), *command_names),
             self._holdings,
             settings.lease,
             means=means,
@@ -80,9 +84,12 @@ class Worker:
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
         self._calls = Calls(code, self._executors)
+        self._calls.known.update(dict.fromkeys(command_names, (COMMAND_CODE, COMMAND_CODE)))
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        self._placement = Placement(settings.capacity, admit=self._place, give_back=self._leave, wall=self._wall)
+        aside = self._placement.waiting
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd, aside=aside)
         lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._watch = Watch(self._holdings.all, wall=self._wall)
@@ -118,29 +125,14 @@ class Worker:
         for assignment in self._holdings.all():
             if not assignment.finished:  # a thread that did not stop: the process leaves, so it ends with it
                 self._finish(assignment, Released())
-        await self._write_last()
+        await write_last(self._completer, self._notes, LAST_FLUSH)
         await self._completer.stop()
         await self._pulse.stop(LAST_FLUSH)
-        await self._sign_off()
+        await sign_off(self._storage, self.info.id, now=self._clock.now())
         self._watch.stop()
         for executor in self._executors.values():
             await executor.close()
         self._holdings.close()
-
-    async def _write_last(self) -> None:
-        try:
-            await asyncio.wait_for(self._completer.flush(), LAST_FLUSH)
-            await self._notes.stop()
-        except (TimeoutError, StorageError):
-            log.warning("the store did not take our last ends; their leases will run out")
-
-    async def _sign_off(self) -> None:
-        try:
-            held = await self._storage.end_worker(self.info.id, now=self._clock.now())
-            if held:
-                log.warning("%d task(s) are left to the sweep: the store still has them as ours", held)
-        except StorageError as error:
-            log.warning("could not sign off, the lease runs out by itself: %s", error)
 
     async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:
         """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
@@ -151,7 +143,7 @@ class Worker:
 
     def _release_waiting(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
-        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
+        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw(), *self._placement.withdraw()]:
             self._finish(assignment, Released())
 
     def _crowd(self) -> int:
@@ -208,7 +200,9 @@ class Worker:
             function, call = known
             assignment = Assignment(task, function, call, self._journal, slot, self.context)
             self._holdings.add(assignment)
-            if function.concurrency is None or self._gates.enter(assignment):
+            if function.concurrency is not None and not self._gates.enter(assignment):
+                continue
+            if task.spec.extras is NO_EXTRAS or self._placement.enter(assignment):
                 batches.setdefault(function.executor, []).append(assignment)
         for kind, batch in batches.items():
             self._cap.submit(kind, batch)
@@ -224,6 +218,11 @@ class Worker:
 
     def _admit(self, assignment: Assignment) -> None:
         """A function's concurrency has room again for one that waited."""
+        if self._placement.enter(assignment):
+            self._place(assignment)
+
+    def _place(self, assignment: Assignment) -> None:
+        """The machine has room for one."""
         self._cap.submit(assignment.code.executor, (assignment,))
 
     # -- one attempt ----------------------------------------------------------------------------------------------
@@ -255,6 +254,8 @@ class Worker:
         """Take the outcome of one that has no place under the cap (any more)."""
         if assignment.code.concurrency is not None:
             self._gates.leave(assignment)
+        if self._placement.busy:
+            self._placement.leave(assignment)
         if not assignment.finished:  # else stop() has given up on it already
             self._finish(assignment, outcome)
 
@@ -289,7 +290,7 @@ class Worker:
         # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
         if self._gates.recall(assignment):
             self._finish(assignment, Released())
-        elif self._cap.recall(assignment):
+        elif self._placement.recall(assignment) or self._cap.recall(assignment):
             self._leave(assignment)
         elif self._executors[assignment.code.executor].recall(assignment):
             self._done(assignment)

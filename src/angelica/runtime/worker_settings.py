@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from angelica.domain.command import AllowList
+from angelica.domain.resources import Capacity
 from angelica.runtime.pulse import LeaseTimes
 from angelica.runtime.warm.crew import ProcessSettings
 
 
 @dataclass(frozen=True, slots=True)
+class CommandSettings:
+    """How many commands run at a time, and which."""
+
+    slots: int
+    allowed: AllowList
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """Durations in seconds, `checkpoint_limit` in bytes; `cap` bounds all slots; `processes` None serves none."""
+    """Durations in seconds, `checkpoint_limit` in bytes; `cap` bounds all slots; `processes` None serves none.
+
+    Nor does `commands` None. `capacity` is what is given to tasks that say what they need.
+    """
 
     async_slots: int
     thread_slots: int
@@ -20,3 +33,5 @@ class WorkerSettings:
     poll: float
     checkpoint_limit: int
     processes: ProcessSettings | None = None
+    commands: CommandSettings | None = None
+    capacity: Capacity = field(default_factory=Capacity)

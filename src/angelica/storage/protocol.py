@@ -144,7 +144,8 @@ class WorkerInfo:
     """A worker as it registers.
 
     `boot` is that of the clock its lease is judged by. `place` is where its pid means something (one boot of one
-    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process.
+    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process. `cpu` (CPUs) and
+    `memory` (bytes) are what it gives to tasks that say what they need, 0 of a worker that does not look at that.
     """
 
     id: str
@@ -160,6 +161,8 @@ class WorkerInfo:
     labels: Mapping[str, str] = field(default_factory=nothing)
     start_file: str | None = None
     place: str = ""
+    cpu: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

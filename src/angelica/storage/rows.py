@@ -178,7 +178,7 @@ def _worn_task(row: Sequence[Any]) -> Task:
     """Return a task that has rare parts, or that has been through something."""
     id_, function, queue, executor, priority, version, state, run_at, created_at = row[:9]
     payload, policy, trace_id, attempt, revision, rare = row[9:]
-    (asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested) = rare[:10]
+    asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested = rare[:10]
     cancel_reason, started_at, finished_at, result, error, checkpoint, progress, usage = rare[10:]
     spec = _new_task(
         id_,
@@ -197,6 +197,7 @@ def _worn_task(row: Sequence[Any]) -> Task:
         deadline,
         extras_of(extras),
     )
+    ended = (started_at, finished_at, result, error_of(error))
     return _task(
         spec,
         _STATES[state],
@@ -208,10 +209,7 @@ def _worn_task(row: Sequence[Any]) -> Task:
         worker,
         requested == 1,
         cancel_reason,
-        started_at,
-        finished_at,
-        result,
-        error_of(error),
+        *ended,
         checkpoint,
         progress,
         revision,

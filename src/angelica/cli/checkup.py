@@ -9,13 +9,14 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import apsw
 
 from angelica import __version__
+from angelica.cli.command_check import look_at_commands
+from angelica.cli.finding import Finding
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.cli.store import opened_store
@@ -34,19 +35,6 @@ LEAST_SHARE: Final = 0.1
 OTHERS: Final = 0o077
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it stands, what was found, what to do."""
-
-    check: str
-    state: Literal["ok", "warn", "red"]
-    found: str
-    fix: str = ""
-
-    def row(self) -> dict[str, str]:
-        return {"check": self.check, "state": self.state, "found": self.found, "fix": self.fix}
-
-
 async def checkup(options: GlobalOptions) -> list[Finding]:
     """Look at everything that can be looked at from here."""
     findings = list(_versions())
@@ -56,6 +44,7 @@ async def checkup(options: GlobalOptions) -> list[Finding]:
         return [*findings, Finding("settings", "red", str(error), "`angelica config show --origin` after that")]
     findings.append(Finding("settings", "ok", f"{len(settings.origins)} set, the rest default"))
     findings += _posture(settings)
+    findings += await look_at_commands(settings)
     path = settings.sqlite_path
     if path is None:
         return [*findings, Finding("store", "warn", f"{settings.url}: ends with its process", "--url angelica.db")]

@@ -82,10 +82,7 @@ def no_worker_fits(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | Non
     if not resources or not live or any(Capacity(info.cpu, info.memory).fits(resources) for info in live):
         return None
     largest = {name: max(getattr(info, name) for info in live) for name in ("cpu", "memory")}
-    text = (
-        f"It needs {shown(resources)}, and none of the {_count(len(live), 'live worker')} has that to give; "
-        f"the largest have {shown(largest)}."
-    )
+    text = f"It needs {shown(resources)}, and no live worker has that to give: at most {shown(largest)}."
     return Why(reasons.NO_WORKER_FITS, {"needs": dict(resources), "largest": largest}, text=text)
 
 

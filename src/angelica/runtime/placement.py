@@ -22,6 +22,9 @@ LOOK: Final = 0.25
 
 SHORTEST: Final = SECOND
 LONGEST: Final = 30 * SECOND
+ELSEWHERE: Final = 5 * SECOND
+"""How long at least a task stays away that this worker can never run: it asks for another, not for another moment."""
+
 _SHARE: Final = 4
 
 
@@ -61,7 +64,7 @@ class Placement:
         if not resources:
             return True
         if not self._capacity.fits(resources):
-            self._hand_back(assignment)
+            self._hand_back(assignment, ELSEWHERE)
             return False
         if self._reserved is None and self._fits(resources):
             self._inside[assignment] = resources
@@ -127,9 +130,9 @@ class Placement:
         if self._waiting:
             self._look_soon()
 
-    def _hand_back(self, assignment: Assignment) -> None:
+    def _hand_back(self, assignment: Assignment, shortest: int = SHORTEST) -> None:
         now = self._wall()
-        wait = min(max((now - _due(assignment)) // _SHARE, SHORTEST), LONGEST)
+        wait = min(max((now - _due(assignment)) // _SHARE, shortest), LONGEST)
         self._give_back(assignment, Snoozed(now + wait))
 
 

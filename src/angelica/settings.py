@@ -315,4 +315,5 @@ def _read(key: str, value: Any, origin: str) -> Any:
     except InvalidValue:
         raise
     except ValueError as error:
-        raise InvalidValue(f"/{key}", f"{value!r} will not do (from {origin})", hint=f"must be {error}") from None
+        cited = "this address" if key == "url" and "@" in str(value) else repr(value)  # it may hold a password
+        raise InvalidValue(f"/{key}", f"{cited} will not do (from {origin})", hint=f"must be {error}") from None

@@ -37,8 +37,8 @@ def test_the_command_is_on_disk_and_shows_what_it_is(client: TestClient, house: 
     )  # fmt: skip
     more = client.get("/tasks/job-001?fields=executor,resources,timeout,args").json()
     assert more == {
-        "task_id": "job-001", "executor": "command", "resources": {"cpu": 2.0, "memory": 4_000_000_000}, "timeout": 60.0,
-        "args": [],
+        "task_id": "job-001", "executor": "command", "resources": {"cpu": 2.0, "memory": 4_000_000_000},
+        "timeout": 60.0, "args": [],
     }  # fmt: skip
     assert client.post("/tasks", json=JOB).status_code == 200
     assert client.post("/tasks", json={**JOB, "resources": {"cpu": 1}}).status_code == 409

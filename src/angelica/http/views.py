@@ -86,13 +86,22 @@ FIELDS: Final = frozenset(TaskView.__struct_fields__)
 
 def task_view(task: Task, base: str = "", *, listed: bool = False) -> TaskView:
     """Return the view of a task; `listed` leaves the bodies (result, stack) out."""
+    view = _usual_view(task, base, listed=listed)
+    if task.spec.executor == KIND:
+        view.kind, view.command, view.output = KIND, command_text(task), output_view(task)
+    if task.usage is not None:
+        view.usage = usage_view(task.usage)
+    return view
+
+
+def _usual_view(task: Task, base: str, *, listed: bool) -> TaskView:
     spec = task.spec
     extras = spec.extras
     state = task.state
     path = f"{base}/tasks/{spec.id}"
     started, finished = task.started_at, task.finished_at
     run_at = task.run_at or spec.run_at
-    view = TaskView(
+    return TaskView(
         spec.id,
         spec.function,
         spec.queue,
@@ -126,11 +135,6 @@ def task_view(task: Task, base: str = "", *, listed: bool = False) -> TaskView:
         path + "/logs",
         {"self": path, "events": path + "/events", "cancel": path + "/cancel", "retry": path + "/retry"},
     )
-    if spec.executor == KIND:
-        view.kind, view.command, view.output = KIND, command_text(task), output_view(task)
-    if task.usage is not None:
-        view.usage = usage_view(task.usage)
-    return view
 
 
 def fine_state(task: Task) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +77,24 @@ def test_ctrl_c_cancels_the_command(home: Path) -> None:
         while alive(canary):
             assert time.monotonic() < ends_at, "it outlives its interrupt"
             time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_takes_its_command_along_and_the_task_runs_again(run, home: Path) -> None:
+    canary = f"orphaned-{os.getpid()}"
+    text = (
+        f"import os, time; print('begun', flush=True); os.environ['TASK_ATTEMPT'] == '1' and time.sleep(60)  # {canary}"
+    )
+    with serving(home, "dev") as server:
+        line = shlex.join(["python", "-c", text])
+        assert run("enqueue", "--command", line, "--id", "job").code == 0
+        server.until(lambda: "begun" in run("tasks", "logs", "job").out)
+        assert alive(canary)
+        os.kill(server.children()["worker"], signal.SIGKILL)
+        assert run("tasks", "wait", "job", "-t", "30s").code == 0
+        shown = json.loads(run("tasks", "show", "job", "-o", "json").out)
+        assert (shown["attempt"], shown["failures"], shown["output"]) == (2, 0, {"exit_code": 0, "signal": None})
+        assert not alive(canary)
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from angelica.runtime.startfile import StartFile
 from angelica.runtime.warm.crew import ProcessSettings
 from angelica.runtime.warm.wire import Setup
 from angelica.runtime.worker import Worker
-from angelica.runtime.worker_settings import CommandSettings, WorkerSettings
+from angelica.runtime.worker_settings import CommandSettings, WorkerSettings, capacity_of
 from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
@@ -205,8 +205,11 @@ def _info(
         version=version,
         started_at=now.wall,
         slots=_slots(wanted),
+        capacity=capacity_of(wanted),
         queues=settings.queues,
         functions=(*registry.names(), *(() if wanted.commands is None else wanted.commands.allowed.functions)),
+        labels=settings.labels,
+        select=settings.select,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
         cpu=wanted.capacity.cpu,

@@ -41,6 +41,7 @@ def resources_options(command: F) -> F:
 @click.option("--retries", type=int, help="Tries after the first one.")
 @click.option("--timeout", metavar="DURATION", help="At most so long for one attempt.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label; may be repeated.")
+@click.option("--requires", multiple=True, metavar="K=V", help="A label that the worker must have; may be repeated.")
 @resources_options
 @click.option("--wait", is_flag=True, help="Stream its log; exit 0 if it succeeded, 1 if not.")
 @common
@@ -60,6 +61,7 @@ def _body(
     arguments: tuple[str, ...],
     source: str | None,
     labels: tuple[str, ...],
+    requires: tuple[str, ...],
     cpu: float | None,
     memory: str | None,
     **settings: Any,
@@ -74,14 +76,15 @@ def _body(
         **{key: value for key, value in settings.items() if value is not None},
         **({"kwargs": kwargs} if kwargs else {}),
         **labels_of(labels),
+        **labels_of(requires, "requires"),
         **resources_of(cpu, memory),
     }
 
 
-def labels_of(labels: Iterable[str]) -> dict[str, Any]:
+def labels_of(labels: Iterable[str], member: str = "labels") -> dict[str, Any]:
     """Return the member of a request that holds labels of the form K=V."""
     made = dict(map(_pair, labels))
-    return {"labels": made} if made else {}
+    return {member: made} if made else {}
 
 
 def resources_of(cpu: float | None, memory: str | None) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.command import FUNCTION_PREFIX
 from angelica.domain.reasons import Why
-from angelica.domain.resources import Capacity, shown
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
-from angelica.runtime.intake import Accepted, Replies
-from angelica.storage.protocol import Storage, WorkerRow
+from angelica.runtime.fitting import no_worker_fits
+from angelica.runtime.fleet import is_live, takes
+from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
+
+CLOSEST: Final = 3
 
 
 async def explain(task: Task, storage: Storage) -> Why | None:
@@ -24,14 +26,12 @@ async def explain(task: Task, storage: Storage) -> Why | None:
         params = {"worker": task.worker, "attempt": task.attempt}
         stopping = "; it has been asked to stop" if task.cancel_requested else ""
         return Why(reasons.RUNNING, params, text=f"It is running, attempt {task.attempt} on {task.worker}{stopping}.")
+    rows, now = await storage.list_workers(), await storage.time()
     if task.state is State.SCHEDULED:
-        return await _too_large(task, storage) or _scheduled(task)
+        return no_worker_fits(task, rows, now) or _scheduled(task)
     if task.held is not None:
-        text = f"It is held: {task.held}."
-        if task.held == reasons.UNKNOWN_FUNCTION:
-            text = f"No worker that has looked at it {_knows(task)}."
-        return Why(task.held, {"function": task.function}, text=text)
-    missing = no_worker(task, await storage.list_workers(), await storage.time()) or await _too_large(task, storage)
+        return _held(task, rows, now)
+    missing = no_worker(task, rows, now) or no_worker_fits(task, rows, now)
     if missing is not None:
         return missing
     ahead = await storage.count_ahead(task)
@@ -43,54 +43,87 @@ async def explain(task: Task, storage: Storage) -> Why | None:
 
 def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
     """Return why no live worker can take the task, None if one can."""
-    live = [row.info for row in rows if row.lease_until > now.tick]
-    serving = [info for info in live if info.queues is None or task.queue in info.queues]
-    if any(task.function in info.functions for info in serving):
+    live = [row.info for row in rows if takes(row, now)]
+    drained = sum(is_live(row, now) for row in rows) - len(live)
+    serving = [info for info in live if _serves(info, task)]
+    capable = [info for info in serving if not _missing(task, info)]
+    if any(task.function in info.functions for info in capable):
         return None
+    if live and task.spec.extras.requires and not capable:
+        return _incapable(task, live)
     params = {"queue": task.queue, "function": task.function, "workers": len(live)}
-    if not live:
+    if not live and drained:
+        text = f"No worker claims: of {_count(drained, 'live worker')} each drains or stops."
+    elif not live:
         text = "No worker is alive."
     elif not serving:
-        text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
+        text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue} and takes its labels."
+        if all(not info.select for info in live):
+            text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
     else:
         text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} {_knows(task)}."
     return Why(reasons.NO_WORKER, params, text=text)
 
 
-async def warned(replies: Replies, storage: Storage) -> Replies:
-    """Return replies with a warning at each task that is larger than every live worker: it waits for another."""
-    rows, now = await storage.list_workers(), await storage.time()
-    items = [
-        replace(each, warnings=(found.text,))
-        if isinstance(each, Accepted) and (found := no_worker_fits(each.task, rows, now)) is not None
-        else each
-        for each in replies.items
-    ]
-    return replace(replies, items=tuple(items))
+def _serves(info: WorkerInfo, task: Task) -> bool:
+    """Whether a worker looks at tasks of this queue and with these labels."""
+    in_queue = info.queues is None or task.queue in info.queues
+    return in_queue and info.select.items() <= task.spec.extras.labels.items()
 
 
-async def _too_large(task: Task, storage: Storage) -> Why | None:
-    if not task.spec.extras.resources:
-        return None
-    return no_worker_fits(task, await storage.list_workers(), await storage.time())
+def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
+    """Return why a task is held, and who could run it."""
+    held = task.held or ""
+    able = [row.info.id for row in rows if takes(row, now) and task.function in row.info.functions]
+    params = {"function": task.function, "workers": len(able)}
+    if held == reasons.NO_CAPABLE_WORKER:
+        return _incapable(task, [row.info for row in rows if takes(row, now)])
+    if held != reasons.UNKNOWN_FUNCTION:
+        return Why(held, params, text=f"It is held: {held}.")
+    text = f"No live worker has {_code(task)}; one that has takes it as soon as it starts."
+    if able:
+        text = f"It met a worker without {_code(task)}; {able[0]} has it and takes it next."
+    return Why(held, params, text=text)
 
 
-def no_worker_fits(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
-    """Return that a task needs more than any live worker has, None if one has it or none is alive."""
-    resources = task.spec.extras.resources
-    live = [row.info for row in rows if row.lease_until > now.tick and row.info.boot == now.boot]
-    if not resources or not live or any(Capacity(info.cpu, info.memory).fits(resources) for info in live):
-        return None
-    largest = {name: max(getattr(info, name) for info in live) for name in ("cpu", "memory")}
-    text = f"It needs {shown(resources)}, and no live worker has that to give: at most {shown(largest)}."
-    return Why(reasons.NO_WORKER_FITS, {"needs": dict(resources), "largest": largest}, text=text)
+def _missing(task: Task, info: WorkerInfo) -> dict[str, str]:
+    """Return what a task requires and a worker lacks."""
+    return {name: value for name, value in task.spec.extras.requires.items() if info.labels.get(name) != value}
+
+
+def _incapable(task: Task, live: Sequence[WorkerInfo]) -> Why:
+    """Return that no worker has the labels, and which ones lack the least."""
+    closest = sorted(((len(_missing(task, info)), info.id, info) for info in live), key=lambda each: each[:2])[:CLOSEST]
+    params = {
+        "requires": dict(task.spec.extras.requires),
+        "workers": len(live),
+        "closest": [{"worker": name, "missing": _missing(task, info)} for _, name, info in closest],
+    }
+    text = f"None of the {_count(len(live), 'live worker')} has {pairs_text(task.spec.extras.requires)}."
+    if closest:
+        least, name, info = closest[0]
+        text += f" The closest is {name}, without {pairs_text(_missing(task, info))}."
+        if not least:
+            text = f"{name} has what it requires, and frees it with its next heartbeat."
+    elif not live:
+        text = f"No worker claims, and it requires {pairs_text(task.spec.extras.requires)}."
+    return Why(reasons.NO_CAPABLE_WORKER, params, text=text)
+
+
+def pairs_text(labels: Mapping[str, str]) -> str:
+    """Return labels as they are typed."""
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _code(task: Task) -> str:
+    name = task.function
+    if task.spec.executor == "command":
+        return f"the command {name.removeprefix(FUNCTION_PREFIX)} in its configuration"
+    return f"code for the function {name}"
 
 
 def _knows(task: Task) -> str:
-    name = task.function
-    if task.spec.executor == "command":
-        return f"has the command {name.removeprefix(FUNCTION_PREFIX)} in its configuration"
-    return f"knows {name}"
+    return f"has {_code(task)}" if task.spec.executor == "command" else f"knows {task.function}"
 
 
 def _scheduled(task: Task) -> Why:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from angelica import strict_json
 from angelica.domain.command_config import LEAST_MEMORY, MOST_CPUS
 from angelica.domain.ids import check_id
+from angelica.domain.labels import read_labels
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear, backoff_from_dict, check_backoff
 from angelica.domain.task import PRIORITY_RANGE, Unique
 from angelica.durations import parse_duration, parse_moment, parse_size
@@ -183,6 +184,7 @@ def pairs(longest: int) -> Callable[[Any], dict[str, str]]:
 
 
 labels: Final = pairs(MAX_VALUE)
+requires: Final = read_labels
 headers: Final = pairs(MAX_HEADER)
 
 

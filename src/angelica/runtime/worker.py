@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from angelica.clock import Now
@@ -14,7 +14,6 @@ from angelica.domain.events import TasksCancelled, TasksClaimed, TasksEnded, Wri
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Released
 from angelica.domain.task import NO_EXTRAS, Lease, Task
-from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.cap import Cap
 from angelica.runtime.code import NOBODY, Calls, Code
@@ -28,7 +27,7 @@ from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
-from angelica.runtime.parting import sign_off, write_last
+from angelica.runtime.parting import sign_off, store_lines, until_idle, write_last
 from angelica.runtime.placement import Placement
 from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
@@ -36,7 +35,7 @@ from angelica.runtime.startfile import StartFile
 from angelica.runtime.turnover import Turnover
 from angelica.runtime.watch import Watch
 from angelica.runtime.worker_settings import WorkerSettings
-from angelica.storage.protocol import Storage, WorkerInfo
+from angelica.storage.protocol import Control, Storage, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
 
@@ -47,7 +46,10 @@ LAST_FLUSH: Final = 5.0
 
 
 class Worker:
-    """One worker of one process. `start` and `stop` on its event loop."""
+    """One worker of one process. `start` and `stop` on its event loop.
+
+    `dismissed` is called there when an operator asks for its stop; whoever owns it then calls `stop`.
+    """
 
     def __init__(
         self,
@@ -69,22 +71,24 @@ class Worker:
         self._chance = means.chance
         self._emit = means.emit
         self._journal = journal
+        self.dismissed: Callable[[], object] | None = None
+        self._code = code
         self._holdings = Holdings(start_file)
-        command_names = () if settings.commands is None else settings.commands.allowed.functions
+        self._command_names = () if settings.commands is None else settings.commands.allowed.functions
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._pulse = Pulse(
             storage,
             info,
-            lambda: (*code.names(), *command_names),
+            self._names,
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self._distrust),
+            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self._distrust, self._heed),
         )
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
         self._calls = Calls(code, self._executors)
-        self._calls.known.update(dict.fromkeys(command_names, (COMMAND_CODE, COMMAND_CODE)))
+        self._calls.known.update(dict.fromkeys(self._command_names, (COMMAND_CODE, COMMAND_CODE)))
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
         self._placement = Placement(settings.capacity, admit=self._place, give_back=self._leave, wall=self._wall)
@@ -114,12 +118,13 @@ class Worker:
         `hasten` set cuts the grace short.
         """
         self._completer.claiming = False
+        self._pulse.say("stop")
         self._turnover.stop()
         self._release_waiting()
-        await self._until_idle(self._settings.grace, hasten)
+        await until_idle(self._holdings, self._settings.grace, hasten)
         for assignment in self._holdings.all():
             assignment.stop("release")
-        await self._until_idle(min(LAST_FLUSH, self._settings.grace), hasten)
+        await until_idle(self._holdings, min(LAST_FLUSH, self._settings.grace), hasten)
         for executor in self._executors.values():
             await executor.halt()
         for assignment in self._holdings.all():
@@ -134,12 +139,24 @@ class Worker:
             await executor.close()
         self._holdings.close()
 
-    async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:
-        """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + seconds
-        while self._holdings and loop.time() < ends_at and (hasten is None or not hasten.is_set()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    def _names(self) -> tuple[str, ...]:
+        """Return the functions that are known now: some may be declared after the start."""
+        self._completer.known = frozenset(names := (*self._code.names(), *self._command_names))
+        return names
+
+    def _heed(self, control: Control) -> None:
+        """Do what an operator asks for: claim no more, claim again, or end."""
+        if self._pulse.doing == "stop":
+            return
+        if control == "stop":
+            if self.dismissed is not None:
+                self.dismissed()
+            return
+        self._completer.claiming = control == "run"
+        self._completer.hunger()
+        if control == "drain":
+            self._release_waiting()
+        self._pulse.say(control)
 
     def _release_waiting(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
@@ -321,16 +338,8 @@ class Worker:
 
     async def flush_logs(self) -> None:
         """Store the log lines that running attempts have written so far."""
-        lines = self._journal.drain()
-        if not lines:
-            return
-        try:
-            stale = await self._storage.append_logs(lines)
-        except StorageError:
-            self._journal.give_back(lines)
-            raise
+        stale = await store_lines(self._journal, self._storage)
         if stale:
-            self._journal.refused(stale)
             self._on_stale(stale, "append_logs")
 
     @property

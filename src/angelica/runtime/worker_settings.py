@@ -1,7 +1,8 @@
-"""What a worker needs to know."""
+"""What a worker needs to know before it starts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from angelica.domain.command import AllowList
@@ -35,3 +36,14 @@ class WorkerSettings:
     processes: ProcessSettings | None = None
     commands: CommandSettings | None = None
     capacity: Capacity = field(default_factory=Capacity)
+
+
+def capacity_of(settings: WorkerSettings) -> Mapping[str, int]:
+    """Return the slots by executor."""
+    most = settings.cap
+    slots = {"async": settings.async_slots, "thread": settings.thread_slots}
+    if settings.processes is not None:
+        slots["process"] = settings.processes.slots
+    if settings.commands is not None:
+        slots["command"] = settings.commands.slots
+    return {kind: count if most is None else min(count, most) for kind, count in slots.items()}

@@ -162,14 +162,14 @@ class Submits:
             await asyncio.sleep(0)
 
 
-def made_ready(calls: Sequence[Call], standing: Counter[str]) -> set[Topic]:
-    """Return what those tasks ring for that were stored; `standing` has the ids of the others."""
-    left = standing.copy()
-    topics = set()
-    for call in reversed(calls):  # of an id that came several times the first was stored
+def stored_topics(calls: Sequence[Call], standing: Counter[str]) -> set[Topic]:
+    """Return what to ring for where some of the tasks stood already: of an id that came several times, the first."""
+    vain = standing.copy()
+    topics: set[Topic] = set()
+    for call in reversed(calls):
         for task in reversed(call.tasks):
-            if left[task.id] > 0:
-                left[task.id] -= 1
+            if vain[task.id] > 0:
+                vain[task.id] -= 1
             else:
                 topics.add(Topic.READY if task.run_at <= call.wall else Topic.DUE)
     return topics

@@ -21,7 +21,7 @@ from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, 
 log: Final = logging.getLogger("angelica.worker")
 
 FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)

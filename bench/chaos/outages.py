@@ -170,25 +170,26 @@ def settings(cluster: Cluster, wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def house(directory: Path, say: Callable[[str], None], *, beside: str = "angelica") -> Iterator[House]:
-    """Give a server of its own, with a run before which nothing has been started."""
+def house(cluster: Cluster, directory: Path, say: Callable[[str], None]) -> Iterator[House]:
+    """Give a run on a started server, with a proxy between, before anything else has been started."""
+    # The processes are no superusers: those have connections of their own, also where there are no others.
+    cluster.run("create role worker login")
+    cluster.run("create database angelica owner worker")
+    url = cluster.url("angelica").replace("postgres@", "worker@")
+    store = PostgresStore(url)
+    store.url = cluster.url("angelica")
+    with Proxy.of(cluster) as proxy, running(directory, say, store=store, url=proxy.in_front_of(url)) as run:
+        yield House(cluster, proxy, store, run)
+
+
+@contextmanager
+def server(directory: Path) -> Iterator[Cluster]:
+    """Run a server of our own until the block ends, with durability as it comes."""
     cluster = Cluster(directory / "postgres")
-    directory.chmod(0o755)  # the server runs as another user where we are root
+    directory.chmod(0o755)  # it runs as another user where we are root
     try:
         cluster.start()
-        # The processes are no superusers: those have connections of their own, also where there are no others.
-        cluster.run("create role worker login")
-        cluster.run("create database angelica owner worker")
-        url = cluster.url(beside).replace("postgres@", "worker@")
-        store = PostgresStore(url)
-        place = directory / "run"
-        place.mkdir()
-        with (
-            Proxy.of(cluster) as proxy,
-            running(place, say, store=store, url=proxy.in_front_of(url)) as run,
-        ):
-            store.url = cluster.url(beside)
-            yield House(cluster, proxy, store, run)
+        yield cluster
     finally:
         cluster.remove()
 

@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Final
 
 from bench.chaos.__main__ import tell
 from bench.chaos.checker import Fault, Verdict
-from bench.chaos.outages import STRIKES, House, house
+from bench.chaos.outages import STRIKES, House, house, server
 from bench.chaos.rounds import Feeder
 
 COUNTS: Final = {
@@ -60,7 +60,7 @@ def main() -> int:
 def scenarios(seed: int, share: float) -> dict[str, Callable[[], Verdict | None]]:
     """Return all scenarios by name."""
     known: dict[str, Callable[[], Verdict | None]] = {
-        name: partial(_in_house, partial(strikes, name=name, count=max(round(count * share), 1), seed=seed))
+        name: partial(_in_house, partial(strikes, names=[name] * max(round(count * share), 1), seed=seed))
         for name, count in COUNTS.items()
     }
     known["clashes"] = partial(_in_house, partial(clashes, seconds=30 * share, seed=seed))
@@ -68,16 +68,16 @@ def scenarios(seed: int, share: float) -> dict[str, Callable[[], Verdict | None]
     return known
 
 
-def strikes(house: House, *, name: str, count: int, seed: int) -> Verdict:
-    """Strike `count` times under load; each time all must work again in time. Then come to rest and judge."""
+def strikes(house: House, *, names: Sequence[str], seed: int) -> Verdict:
+    """Strike under load, one after the other; each time all must work again in time. Then come to rest and judge."""
     chance = random.Random(seed)
     house.serve()
     with fed(house, seed):
-        for _ in range(count):
+        for name in names:
             time.sleep(chance.uniform(0.1, 1.0))
             STRIKES[name](house, chance)
             house.back()
-    return judged(house, strikes=count)
+    return judged(house, strikes=len(names))
 
 
 def clashes(house: House, *, seconds: float, seed: int) -> Verdict:
@@ -150,7 +150,11 @@ def _in_house(scenario: Callable[[House], Verdict]) -> Verdict:
     def say(text: str) -> None:
         print(f"  {text}", flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="angelica-chaos-") as made, house(Path(made), say) as built:
+    with (
+        tempfile.TemporaryDirectory(prefix="angelica-chaos-") as made,
+        server(Path(made)) as cluster,
+        house(cluster, Path(made), say) as built,
+    ):
         verdict = scenario(built)
         if not verdict.ok or verdict.figures["handed_back"]:
             say(f"what the processes said last:\n{built.run.server.errors()[-9000:]}")

@@ -124,7 +124,7 @@ def lose_replies(house: House, chance: random.Random) -> None:
     for text in ("with ended", "with new", "COMMIT", "with ended", "COMMIT"):
         before = house.proxy.done
         house.proxy.drop_reply_once(text)
-        until(f"the answer to {text} was lost", lambda before=before: house.proxy.done > before)  # type: ignore[misc]
+        until(f"the answer to {text} was lost", lambda before=before: house.proxy.done > before)
         time.sleep(chance.uniform(0, 0.2))
 
 

@@ -63,7 +63,7 @@ class PostgresStore:
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Run statements; return the rows of the last, if it gives some."""
         with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
-            cursor = connection.execute(query, values or None)  # type: ignore[arg-type] - all of it is ours
+            cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description is not None else []
 
     def answers(self) -> bool:

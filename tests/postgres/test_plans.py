@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from angelica.domain.outcome import Failed, LeaseExpired, Succeeded
 from angelica.domain.schedule import Phase
 from angelica.domain.task import NO_EXTRAS, TERMINAL, Policy, State, Task, TaskError, Unique
 from angelica.storage.postgres.adapter import PostgresStorage
+from angelica.storage.postgres.heads import Heads, _look_before
+from angelica.storage.postgres.transaction import PostgresStatements
 from angelica.storage.protocol import Beat, Claim, LogLine, Note, Request, ScheduleFilter, TaskFilter
 from tests.postgres.crowd import FEW, analyze, fill, forget
 from tests.postgres.explained import Plan, explain
@@ -35,6 +38,10 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "exchange": ({PK, "ready", "ctid"}, 3 * FEW),
     "take": ({"ready", "ctid"}, 3 * FEW),
     "ready_levels": ({"ready"}, MANY),
+    "levels_from": ({"ready"}, MANY),
+    "levels_beside": ({"ready"}, 10),
+    "ready_before": ({"ready"}, 1),
+    "entries_met": (set(), 0),
     "store_plain": (set(), 0),
     "store_full": (set(), 0),
     "insert_full": (set(), 0),
@@ -90,10 +97,20 @@ BEAT = Beat(
 FULL = [new(f"full-{n}", unique=Unique(f"k{n}"), labels={"a": "b"}) for n in range(FEW)]
 REQUEST = Request("me", "key", "route", "digest", START + SECOND)
 
+
+async def from_heads(heads: Heads, db: PostgresStatements) -> None:
+    """Look as claims do while an old snapshot pins what was taken; it cannot be while others change nothing."""
+    heads._known[None] = {("async", "default", 0): (START - 1_800_000_000, "")}
+    await heads.look(db, ROOM, NOW)
+    await _look_before(db, heads._known.pop(None))
+    await db.value("entries_met")
+
+
 CALLS: list[Call] = [
     lambda s: s.exchange(WON, ROOM, now=NOW),
     lambda s: s.exchange(LOST, ROOM, now=NOW, journal=LINES),
     lambda s: s.exchange(OVER, None, now=NOW),
+    lambda s: s._read(partial(from_heads, s._heads)),
     lambda s: s.enqueue_many([replace(new(f"plain-{n}"), extras=NO_EXTRAS) for n in range(FEW)], now=NOW),
     lambda s: s.enqueue_many([replace(t, unique=None) for t in FULL], now=NOW),
     lambda s: s.enqueue_many([*FULL, *[new(name) for name in many("done")]], now=NOW, request=REQUEST),

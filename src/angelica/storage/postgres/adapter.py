@@ -12,9 +12,10 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.storage.postgres.address import Address
-from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
+from angelica.storage.postgres.claims import Lane, claim_tasks, share
 from angelica.storage.postgres.connections import Options, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.heads import Heads
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
 from angelica.storage.postgres.schema import SCHEMA_VERSION, migrate
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -78,6 +79,7 @@ class PostgresStorage(PostgresSchedules):
         self._clock = clock
         self._auto_migrate = auto_migrate
         self._touched_at = 0
+        self._heads = Heads(self._write)
 
     # --- submitting, claiming, ending ---
 
@@ -110,7 +112,7 @@ class PostgresStorage(PostgresSchedules):
 
     async def _lanes(self, claim: Claim, now: Now) -> list[Lane]:
         async def ask(db: PostgresStatements) -> list[Lane]:
-            return share(await look(db, claim), claim, now)
+            return share(await self._heads.look(db, claim, now), claim, now)
 
         return await self._read(ask)
 
@@ -121,7 +123,7 @@ class PostgresStorage(PostgresSchedules):
             if journal:
                 await journals.append_logs(tx, journal)
             accepted = await write_ends(tx, ends, now=now) if ends else []
-            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, self._heads, now=now)
             await settle_runs(tx, now=now)
             return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
 
@@ -220,6 +222,7 @@ class PostgresStorage(PostgresSchedules):
     async def close(self) -> None:
         """Finish what was accepted and let all connections go."""
         if self._pid == os.getpid():
+            await self._heads.close()
             await self._close_loops()
         self._pid = 0
 

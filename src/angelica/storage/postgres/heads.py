@@ -94,24 +94,29 @@ class Heads:
             return await _look_on(db, heads, kinds, claim.wanted, now)
         levels = await _look(db, kinds, claim.queues, claim.wanted)
         if tick_micros() - began > SLOW:
-            self._suspect(claim.queues)
+            self._suspect(claim.queues, now)
         return levels
 
-    def _suspect(self, queues: Queues) -> None:
+    def _suspect(self, queues: Queues, now: Now) -> None:
         watcher = self._watchers.get(queues)
         if watcher is None or watcher.done():
-            self._watchers[queues] = asyncio.get_running_loop().create_task(self._watch(queues))
+            self._watchers[queues] = asyncio.get_running_loop().create_task(self._watch(queues, now))
 
-    async def _watch(self, queues: Queues) -> None:
+    async def _watch(self, queues: Queues, now: Now) -> None:
         """Keep the heads as long as there is a need of them, and of claims."""
+        full = partial(_look, kinds=EXECUTORS, queues=queues, wanted=1)
         try:
-            levels, entries = await self._counted(lambda tx: _look(tx, EXECUTORS, queues, 1))
+            levels, entries = await self._counted(full)
             heads = {(level.executor, level.queue, level.priority): (level.oldest, "") for level in levels}
+            if entries >= CLOGGED:  # many may have come at the same moment, so where they begin is not all
+                await self._run(partial(_look_on, heads=heads, kinds=EXECUTORS, wanted=1, now=now))
             while entries >= CLOGGED and tick_micros() - self._asked[queues] < FORGOTTEN:
                 self._known[queues] = heads
                 began = tick_micros()
                 with suppress(StorageUnavailable):  # or it takes longer than any call may: claims go on from the heads
                     _, entries = await self._counted(partial(_look_before, heads=heads))
+                    if entries < CLOGGED:  # or only a head has moved back
+                        _, entries = await self._counted(full)
                 await asyncio.sleep(max(AGAIN, (tick_micros() - began) / SECOND * SHARE))
         except AngelicaError:  # the next slow look tries again
             return

@@ -61,9 +61,9 @@ def work_off(world: World) -> None:
 
 
 def test_in_ordinary_times_each_look_is_from_the_beginning(world: World) -> None:
-    world.submit(*[new(f"t-{n:04}") for n in range(heads.CLOGGED // 10)])
+    world.submit(*[new(f"t-{n:05}") for n in range(2 * heads.CLOGGED)])
     for _ in range(20):
-        assert len(world.claim(10)) == 10
+        assert len(world.claim(heads.CLOGGED // 10)) == heads.CLOGGED // 10
         world.run(asyncio.sleep(0.005))
         assert not known(world)
 
@@ -72,7 +72,7 @@ def test_what_was_taken_is_passed_over_and_nothing_is_missed(world: World, postg
     with pinned(postgres_url):
         work_off(world)
         world.clock.advance(10 * SECOND)
-        world.submit(*[new(f"kept-{n}", run_at=START + n) for n in range(3)])
+        world.submit(*[new(f"kept-{n}", run_at=START + 1 + n) for n in range(3)])
         until(world, lambda: known(world), lambda: look(world))
         assert met_by_a_claim(world) < MANY / 10
         at = world.now.wall

@@ -125,7 +125,8 @@ class Heads:
 
     async def _counted(self, look: Callable[[PostgresTransaction], Awaitable[R]]) -> tuple[R, int]:
         async def work(tx: PostgresTransaction) -> tuple[R, int]:
-            return await look(tx), int(await tx.value("entries_met"))
+            before = int(await tx.value("entries_met"))
+            return await look(tx), int(await tx.value("entries_met")) - before
 
         counted: tuple[R, int] = await self._run(work)
         return counted

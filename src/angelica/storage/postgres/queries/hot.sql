@@ -195,7 +195,8 @@ where t.state = 'queued' and t.held is null and t.queue = $2 and t.executor = $1
     and (t.run_at, t.id) < ($4::bigint, $5)
 order by t.run_at, t.id limit 1
 
--- How many entries of the index this transaction has met, those of rows that are gone included.
+-- How many entries of the index this session has met, those of rows that are gone included, since it last reported its
+-- statistics: that is not within a transaction.
 -- verb: entries_met
 select pg_stat_get_xact_tuples_returned('angelica.ready'::regclass)
 

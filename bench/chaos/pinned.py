@@ -49,7 +49,7 @@ async def loaded(url: str, seconds: float, queue: str) -> Load:
     try:
         ends: list[Task] = []
         while time.monotonic() < began + seconds:
-            now = await _now(storage)
+            now = _now()
             done = [complete(task, Succeeded("1"), now=now, chance=0.0) for task in ends]
             at = time.monotonic()
             reply = await storage.exchange(done, Claim("w", BATCH, ROOM, (queue,)), now=now)
@@ -66,7 +66,7 @@ async def loaded(url: str, seconds: float, queue: str) -> Load:
 async def _feed(storage: PostgresStorage, until: float, queue: str) -> None:
     number = 0
     while time.monotonic() < until:
-        now = await _now(storage)
+        now = _now()
         tasks = [
             NewTask(f"{queue}-{number + n:09}", "f", "{}", run_at=now.wall, created_at=now.wall, queue=queue)
             for n in range(BATCH)
@@ -76,13 +76,13 @@ async def _feed(storage: PostgresStorage, until: float, queue: str) -> None:
         await asyncio.sleep(PAUSE)
 
 
-async def _now(_: PostgresStorage) -> Now:
+def _now() -> Now:
     wall = time.time_ns() // 1000
     return Now(wall, wall, "boot")
 
 
 @contextmanager
-def pinned(url: str) -> Iterator[None]:
+def snapshot(url: str) -> Iterator[None]:
     """Hold a snapshot of everything as it is now."""
     with psycopg.connect(url) as connection:
         connection.execute("set transaction isolation level repeatable read")

@@ -6,6 +6,7 @@ python -m bench.chaos.postgres [--seed N] [--share 1.0] [SCENARIO …]    (--sha
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import signal
 import sys
@@ -17,9 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bench.chaos import churn
 from bench.chaos.__main__ import tell
 from bench.chaos.checker import Fault, Verdict
 from bench.chaos.outages import STRIKES, House, house, server
+from bench.chaos.pinned import loaded, snapshot
 from bench.chaos.rounds import Feeder
 
 COUNTS: Final = {
@@ -37,6 +40,12 @@ BACK: Final = 10.0
 BURN: Final = 0.05
 """The share of a core that a process may use while there is no server."""
 DOWN: Final = 12.0
+PINNED: Final = 60.0
+SLOWER: Final = 3.0
+"""How many times as long the slowest claims may take while somebody holds an old snapshot."""
+CHURN: Final = 150.0
+GROWN: Final = 1.5
+"""How much larger the tables may be after the second minute than after the first: vacuum comes once a minute."""
 
 
 def main() -> int:
@@ -65,6 +74,8 @@ def scenarios(seed: int, share: float) -> dict[str, Callable[[], Verdict | None]
     }
     known["clashes"] = partial(_in_house, partial(clashes, seconds=30 * share, seed=seed))
     known["down"] = partial(_in_house, down)
+    known["pinned"] = partial(_on_server, pinned)
+    known["churn"] = partial(_on_server, churned)
     return known
 
 
@@ -107,6 +118,31 @@ def down(house: House) -> Verdict:
         if share > BURN
     ]
     return verdict
+
+
+def pinned(url: str) -> Verdict:
+    """Hold a snapshot for a minute under load, then compare the claims with those of half a minute before."""
+    free = asyncio.run(loaded(url, PINNED / 2, "free"))
+    with snapshot(url):
+        held = asyncio.run(loaded(url, PINNED, "held"))
+    slower = held.p99(PINNED / 2) / free.p99()
+    figures = {
+        "claims before": len(free.claims),
+        "µs p99 before": round(free.p99() * 1e6),
+        "claims under the snapshot": len(held.claims),
+        "µs p99 in its second half": round(held.p99(PINNED / 2) * 1e6),
+    }
+    faults = [Fault("pinned", "", f"claims take {slower:.1f} times as long")] if slower > SLOWER else []
+    return Verdict(faults, figures)
+
+
+def churned(url: str) -> Verdict:
+    """Let tasks pass through until vacuum has come twice."""
+    done, sizes = churn.run(url, CHURN)
+    first = max(size for at, size in sizes if at < CHURN / 2)
+    last = max(size for _, size in sizes)
+    figures = {"tasks": done, "KiB after the first half": first // 1024, "KiB at the most": last // 1024}
+    return Verdict([Fault("churn", "", f"grew to {last:,} bytes")] if last > GROWN * first else [], figures)
 
 
 @contextmanager
@@ -159,6 +195,11 @@ def _in_house(scenario: Callable[[House], Verdict]) -> Verdict:
         if not verdict.ok or verdict.figures["handed_back"]:
             say(f"what the processes said last:\n{built.run.server.errors()[-9000:]}")
         return verdict
+
+
+def _on_server(scenario: Callable[[str], Verdict]) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="angelica-chaos-") as made, server(Path(made)) as cluster:
+        return scenario(cluster.url())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from angelica.engine import Engine as Engine
 from angelica.errors import Aborted as Aborted
 from angelica.errors import AngelicaError as AngelicaError
 from angelica.errors import Cancel as Cancel
+from angelica.errors import CommandNotAllowed as CommandNotAllowed
+from angelica.errors import CommandsDisabled as CommandsDisabled
 from angelica.errors import Conflict as Conflict
 from angelica.errors import Fail as Fail
 from angelica.errors import IdConflict as IdConflict
@@ -18,6 +20,7 @@ from angelica.errors import InvalidValue as InvalidValue
 from angelica.errors import NotCancellable as NotCancellable
 from angelica.errors import NotFinished as NotFinished
 from angelica.errors import NotFound as NotFound
+from angelica.errors import NotLoadable as NotLoadable
 from angelica.errors import NotSupported as NotSupported
 from angelica.errors import QueueFull as QueueFull
 from angelica.errors import Refused as Refused
@@ -50,6 +53,8 @@ __all__ = [
     "AngelicaError",
     "BackgroundTasks",
     "Cancel",
+    "CommandNotAllowed",
+    "CommandsDisabled",
     "Conflict",
     "Context",
     "Engine",
@@ -65,6 +70,7 @@ __all__ = [
     "NotCancellable",
     "NotFinished",
     "NotFound",
+    "NotLoadable",
     "NotSupported",
     "Profile",
     "QueueFull",

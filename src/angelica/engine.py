@@ -9,24 +9,20 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 import angelica
-from angelica import process
+from angelica.children import Children
 from angelica.clock import Clock, SystemClock
-from angelica.current import CURRENT
 from angelica.domain.events import EngineState
-from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
+from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
-from angelica.runtime.assignment import Assignment
-from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
 from angelica.runtime.duty import Duty
 from angelica.runtime.functions import AsyncFunction, Function
-from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
 from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
@@ -39,6 +35,7 @@ from angelica.settings import Settings
 from angelica.storage.protocol import Storage
 from angelica.stores import make_storage
 from angelica.submitter import Submitter
+from angelica.submitting import Submitting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +46,7 @@ KEEP_TIME_EVERY = 10.0
 """Seconds between looks at the store's clock."""
 
 
-class Engine(Hosting, Scheduling):
+class Engine(Hosting, Living, Children, Submitting, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -68,7 +65,8 @@ class Engine(Hosting, Scheduling):
         self.tokens: Any = None
         self.hooks = Hooks()
         self._portal = Portal()
-        self.functions = FunctionRegistry(self.settings, self.hooks, Submitter(self))
+        self.submitter = Submitter(self)
+        self.functions = FunctionRegistry(self.settings, self.hooks, self.submitter)
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)
@@ -204,6 +202,7 @@ class Engine(Hosting, Scheduling):
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
+            self.refuse_in_child()
             node = self._make_node(self.storage, durable=True)
             await node.start()
             self._node = node
@@ -267,35 +266,6 @@ class Engine(Hosting, Scheduling):
             self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
 
-    def __enter__(self) -> Self:
-        """Run a worker in the background of synchronous code until the block ends."""
-        try:
-            self._portal.call(self.start())
-        except BaseException:
-            self._portal.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._portal.call(self.stop())
-        self._portal.close()
-
-    async def __aenter__(self) -> Self:
-        """Run a worker in this event loop until the block ends."""
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    def run(self) -> None:
-        """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
-        asyncio.run(process.run_until_signal(self))
-
-    async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
-        await process.run_worker(self, stop, hasten, ready)
-
     @property
     def means(self) -> Means:
         """The clock, the chance and the way of events, as the parts of the runtime take them."""
@@ -310,6 +280,7 @@ class Engine(Hosting, Scheduling):
             number=self._chance.getrandbits(24),
             version=self.version,
             declare=self.declare_schedules if durable else None,
+            child_setup=self.child_setup if durable else None,
         )
 
     async def _start_lane(self) -> None:
@@ -342,23 +313,3 @@ class Engine(Hosting, Scheduling):
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
         return self._portal.call(coroutine)
-
-    def task_handle(self, task: Task) -> TaskHandle[Any]:
-        """Return the handle of a task that has just been read or stored."""
-        return TaskHandle(task, self.service, self.call)
-
-    async def ahandle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        await self.open()
-        return TaskHandle(await self.service.get(task_id), self.service, self.call, created=False)
-
-    def handle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        return self.call(self.ahandle(task_id))
-
-    def current(self) -> Context:
-        """Return the context of the attempt that calls; raises `AngelicaError` outside of one."""
-        running = CURRENT.get()
-        if not isinstance(running, Assignment):
-            raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
-        return cast("Context", running.contexts(running))

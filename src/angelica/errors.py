@@ -17,7 +17,10 @@ VersionConflict         the schedule was edited since the version that the edit 
 QueueFull                 a bound was reached; try again after `retry_after` seconds
 ShuttingDown              the engine takes no new work
 SubmitRefused             a before-submit hook said no
+CommandsDisabled          the configuration has no commands
+CommandNotAllowed         no pattern of the configuration takes the command; `near` is the nearest
 NotFound                    no such task, function, …
+NotLoadable                 no child process can find a function of the `process` executor
 StorageError
 StorageUnavailable        the storage cannot be reached or is busy beyond its bound; safe to repeat
 StorageCorrupt            the storage failed a check
@@ -173,6 +176,25 @@ class SubmitRefused(Refused):
         super().__init__(reason)
 
 
+class CommandsDisabled(Refused):
+    """Commands are off: the configuration file of this process has none."""
+
+    code = "commands-disabled"
+
+    def __init__(self, message: str = "commands are off: the configuration file has no [commands.…]") -> None:
+        super().__init__(message)
+
+
+class CommandNotAllowed(Refused):
+    """No pattern of the configuration takes the command line; `near` is the pattern that has most in common."""
+
+    code = "command-not-allowed"
+
+    def __init__(self, text: str, near: str) -> None:
+        self.near = near
+        super().__init__(f"no pattern of the configuration takes {text!r}; the nearest is {near!r}")
+
+
 class Aborted(Refused):
     """Not written because another item of the same atomic batch was refused."""
 
@@ -186,6 +208,16 @@ class NotFound(AngelicaError):
     """There is no such thing."""
 
     code = "not-found"
+
+
+class NotLoadable(AngelicaError):
+    """A child process could not find the application of its worker; `hint` says what to do."""
+
+    code = "not-loadable"
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        self.hint = hint
+        super().__init__(f"{problem} ({hint})")
 
 
 class StorageError(AngelicaError):

@@ -39,7 +39,7 @@ PLANNER: Final = {
     "random_page_cost": "1.1",
     "jit": "off",
 }
-_BOUNDS: Final = {
+BOUNDS: Final = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
@@ -59,7 +59,7 @@ class Options:
     @property
     def settings(self) -> dict[str, str]:
         """What each session is set to."""
-        known = {**PLANNER, **_BOUNDS}
+        known = {**PLANNER, **BOUNDS}
         if self.synchronous is not None:
             known["synchronous_commit"] = self.synchronous
         return known
@@ -89,10 +89,14 @@ async def connect(options: Options, *, name: str = "angelica") -> Raw:
 
 def _refused(options: Options, error: Exception) -> Exception:
     told = translate(error)
+    if "unsupported startup parameter" in said(error):
+        return StorageUnavailable(f"{options.address.shown} leads to a pooler: add ?pooler=transaction to the address")
+    if isinstance(error, asyncpg.InterfaceError):  # it may cite the address; the server never cites a password
+        return StorageUnavailable(options.address.hide(str(told)))
     if isinstance(told, AngelicaError):
         return told
     # A wrong option of the URL, a bad host name: the driver says it in words of its own.
-    return StorageUnavailable(f"{options.address.shown}: {said(error)}")
+    return StorageUnavailable(f"{options.address.shown}: {options.address.hide(said(error))}")
 
 
 def _keep_alive(connection: Raw) -> None:

@@ -12,6 +12,7 @@ from angelica.clock import SECOND, Clock, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import NotSupported
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -20,6 +21,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -30,8 +32,9 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.report import CheckReport
 from angelica.storage.sqlite.backup import Progress, backup_file
-from angelica.storage.sqlite.check import CheckReport, check
+from angelica.storage.sqlite.check import check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.opened import Opened, Options
@@ -217,10 +220,23 @@ class SqliteStorage(SqliteSchedules):
         detail = {**opened.sizes(), "clock_apart_ms": apart // 1000, "clock_ok": abs(apart) <= APART}
         return StoreStatus("sqlite", f"sqlite:///{self.path}", SCHEMA_VERSION, detail)
 
+    def join(self, connection: object) -> Joined:
+        raise NotSupported(
+            "/connection",
+            "the store is an SQLite file, and the SQLite library of your driver is another one than ours: two of them "
+            "on one file corrupt it",
+            hint="enqueue after your commit (Django: transaction.on_commit), or keep the store in PostgreSQL",
+            rule="not_supported",
+        )
+
     async def check(self) -> CheckReport:
         """Prove what can be proved about the file."""
         report: CheckReport = await self._opened().readers.read(check, bounded=False)
         return report
+
+    async def recount(self) -> int:
+        """Set the counters to what is there; return how many said otherwise."""
+        return await self._write(upkeep.recount)
 
     async def backup(self, target: str | Path, progress: Progress | None = None) -> int:
         """Copy one consistent moment to `target` while work goes on; return its size in bytes.

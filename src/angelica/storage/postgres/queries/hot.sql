@@ -52,17 +52,24 @@ insert into angelica.tasks (
 select
     ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload, r.unique_key, r.unique_spec, r.expires_at,
     r.deadline, r.parent_id, r.retry_of, r.schedule_id, r.extras
-from unnest(
+from impatient cross join unnest(
     $10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
     $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[]
 ) r (
     id, kind, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id, retry_of,
     schedule_id, extras
 )
+where impatient.set is not null
+
+-- Where a key or an id of a task is in a transaction that is still open, its insert would wait for the end of that. It
+-- gives up instead, before those are late who came in the same batch (contention.py).
+-- fragment: impatient
+impatient as materialized (select set_config('lock_timeout', '200ms', true) as set)
 
 -- The same for tasks with rare parts; $24…$26 are their labels, $27…$29 the counts.
 -- verb: store_full
-with new as (${full_rows}),
+with ${impatient},
+new as (${full_rows}),
 labelled as (
     insert into angelica.labels (task_id, name, value)
     select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
@@ -72,7 +79,8 @@ select ${notify} as told
 
 -- The same where some may stand: those are left as they are, and told by id, as often as they came in vain.
 -- verb: insert_full
-with new as (
+with ${impatient},
+new as (
     ${full_rows}
     on conflict do nothing
     returning id, queue, state
@@ -83,7 +91,7 @@ labelled as (
     where case when l.task_id in (select id from new) then true end
     on conflict do nothing
 ),
-moved as (select queue, state, 1 as n from new),
+moved as (select queue, state, count(*) as n from new group by queue, state),
 counted as (${add_moved})
 select
     case when (select count(*) from new) < cardinality($10) then array(
@@ -257,13 +265,13 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'running' as state, -1 as n from ended
+    select e.queue, s.state, e.n * s.sign as n
+    from (select queue, count(*) as n from ended group by queue) e
+    cross join (values ('running', -1), ('succeeded', 1)) s (state, sign)
     union all
-    select queue, 'succeeded', 1 from ended
-    union all
-    select queue, 'queued', -1 from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select
@@ -286,9 +294,9 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'queued' as state, -1 as n from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select

@@ -121,7 +121,7 @@ def stop_immediate(house: House, chance: random.Random) -> None:
 
 def lose_replies(house: House, chance: random.Random) -> None:
     """Lose the answer to statements that the server has run, commits among them."""
-    for text in ("with ended", "with new", "COMMIT", "with ended", "COMMIT"):
+    for text in ("with ended", "new as (", "COMMIT", "with ended", "COMMIT"):
         before = house.proxy.done
         house.proxy.drop_reply_once(text)
         until(f"the answer to {text} was lost", lambda before=before: house.proxy.done > before)

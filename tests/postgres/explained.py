@@ -73,7 +73,7 @@ class Explained:
             return await getattr(self._raw, how)(text, *values)
 
     async def _explain(self, text: str, values: tuple[Any, ...]) -> None:
-        if text.startswith("select pg_notify"):
+        if text.startswith(("select pg_notify", "set ")):
             return
         prepared = False
         await self._raw.execute("savepoint explained")

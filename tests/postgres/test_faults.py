@@ -102,7 +102,7 @@ def retrying(world: World) -> Retrying:
 def test_an_exchange_whose_reply_was_lost_had_been_done(
     postgres_proxy: Proxy, postgres_url: str, journal: bool
 ) -> None:
-    with world_at(postgres_proxy.in_front_of(postgres_url)) as world:
+    with world_at(postgres_proxy.in_front_of(postgres_url), patience=10) as world:
         world.submit(*[new(f"t{n}") for n in range(3)])
         tasks = world.claim(2)
         ends = [world.completion(task, Succeeded("1")) for task in tasks]
@@ -116,7 +116,7 @@ def test_an_exchange_whose_reply_was_lost_had_been_done(
 
 
 def test_a_commit_whose_reply_was_lost_had_been_done(postgres_proxy: Proxy, postgres_url: str) -> None:
-    with world_at(postgres_proxy.in_front_of(postgres_url)) as world:
+    with world_at(postgres_proxy.in_front_of(postgres_url), patience=10) as world:
         task = world.start("a")
         end = world.completion(task, Failed(TaskError("exception"), retry_after=1_000_000))
         postgres_proxy.drop_reply_once("COMMIT")
@@ -127,9 +127,9 @@ def test_a_commit_whose_reply_was_lost_had_been_done(postgres_proxy: Proxy, post
 
 
 def test_a_submit_whose_reply_was_lost_is_there_once(postgres_proxy: Proxy, postgres_url: str) -> None:
-    with world_at(postgres_proxy.in_front_of(postgres_url)) as world:
+    with world_at(postgres_proxy.in_front_of(postgres_url), patience=10) as world:
         world.submit(new("before"))
-        postgres_proxy.drop_reply_once("with new")
+        postgres_proxy.drop_reply_once("new as (")
         items = world.run(retrying(world).enqueue_many([new("a"), new("b")], now=world.now)).items
         assert [item.status for item in items] == ["created", "created"]
         assert postgres_proxy.done == 1
@@ -147,6 +147,8 @@ def test_a_session_that_is_ended_inside_a_transaction_leaves_nothing(
         inner = getattr(PostgresTransaction, moment)
 
         async def ended(tx: PostgresTransaction, *given: object) -> object:
+            if moment == "finish" and not tx._deltas:  # a look of its own, which writes nothing
+                return await inner(tx, *given)
             monkeypatch.undo()  # once
             pid = tx.raw.get_server_pid()
             await asyncio.to_thread(sql, postgres_url, f"select pg_terminate_backend({pid}, 5000)")

@@ -17,10 +17,11 @@ from angelica.errors import StorageUnavailable
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.callers import recognise
 from angelica.storage.postgres.check import check, recount
-from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
+from angelica.storage.postgres.claims import Lane, claim_tasks, share
 from angelica.storage.postgres.connections import Options, Raw, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
 from angelica.storage.postgres.faults import translate
+from angelica.storage.postgres.heads import Heads
 from angelica.storage.postgres.insight import Insight
 from angelica.storage.postgres.joined import Home, PostgresJoined
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
@@ -88,6 +89,7 @@ class PostgresStorage(PostgresSchedules):
         self._clock = clock
         self._auto_migrate = auto_migrate
         self._touched_at = 0
+        self._heads = Heads(self._write)
         self._home: Home | None = None
 
     # --- submitting, claiming, ending ---
@@ -122,7 +124,7 @@ class PostgresStorage(PostgresSchedules):
 
     async def _lanes(self, claim: Claim, now: Now) -> list[Lane]:
         async def ask(db: PostgresStatements) -> list[Lane]:
-            return share(await look(db, claim), claim, now)
+            return share(await self._heads.look(db, claim, now), claim, now)
 
         return await self._read(ask)
 
@@ -133,7 +135,7 @@ class PostgresStorage(PostgresSchedules):
             if journal:
                 await journals.append_logs(tx, journal)
             accepted = await write_ends(tx, ends, now=now) if ends else []
-            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, self._heads, now=now)
             await settle_runs(tx, now=now)
             return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
 
@@ -257,6 +259,7 @@ class PostgresStorage(PostgresSchedules):
     async def close(self) -> None:
         """Finish what was accepted and let all connections go."""
         if self._pid == os.getpid():
+            await self._heads.close()
             await self._close_loops()
         self._pid = 0
 

@@ -30,6 +30,11 @@ class Contended(StorageUnavailable):
     """A lock that others hold was not to be had soon: an open transaction has submitted the same key or id."""
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that the connection is sound: a refusal of ours or of the server, not the session's end."""
+    return isinstance(error, (asyncpg.PostgresError, AngelicaError)) and not isinstance(error, LOST)
+
+
 def translate(error: BaseException) -> BaseException:
     """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
     if isinstance(error, (AngelicaError, STANDING)):

@@ -346,18 +346,19 @@ select
     taken.*
 from (select) one left join taken on true
 
--- The same for a worker that takes only tasks with the labels $9 and $10.
+-- The same for a worker that takes only tasks with the labels $11 and $12.
 -- verb: take_selected
 with picked as materialized (
     select l.lane, r.place, r.late
-    from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+    from unnest($5::text[], $6::text[], $7::int[], $8::int[], $9::bigint[], $10::text[]) with ordinality
+        l (queue, executor, priority, wanted, run_at, id, lane)
     cross join lateral (
         select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
         from angelica.tasks t
         where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
-            and t.priority = l.priority
+            and t.priority = l.priority and (t.run_at, t.id) >= (l.run_at, l.id)
             and not exists (
-                select 1 from unnest($9::text[], $10::text[]) s (name, value)
+                select 1 from unnest($11::text[], $12::text[]) s (name, value)
                 left join angelica.labels b on b.task_id = t.id and b.name = s.name
                 where b.value is distinct from s.value
             )

@@ -8,9 +8,11 @@ from functools import partial
 from typing import Final
 
 from angelica.clock import SECOND, Clock, Now, tick_micros
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
 from angelica.storage.postgres.connections import Options, connect
@@ -212,8 +214,13 @@ class PostgresStorage(PostgresSchedules):
         raw = await connect(self._options)
         try:
             await migrate(raw, self.address, allowed=self._auto_migrate)
+            fence = fence_of(await raw.fetchval(self._verbs["meta"], KEY))
         finally:
             await raw.close(timeout=1.0)
+        if fence is not None and fence.state != "moving":  # a move that is under way may yet be given up
+            refusal = fence.refusal(0)
+            if refusal is not None:
+                raise refusal
         self._pid = os.getpid()
         self._ring.listen()
 
@@ -231,6 +238,9 @@ class PostgresStorage(PostgresSchedules):
             wall = int(await raw.fetchval(_CLOCK))
             wall += (tick_micros() - began) // 2
         return Now(wall, wall, BOOT)
+
+    async def fence(self) -> Fence | None:
+        return fence_of(await self._read(lambda db: db.value("meta", KEY)))
 
     async def status(self) -> StoreStatus:
         if tick_micros() - self._touched_at > SECOND:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angelica.domain.task import NewTask
-from angelica.errors import StorageUnavailable
+from angelica.errors import StorageUnavailable, StoreMoved
 from angelica.storage.protocol import Enqueued, Submitted
 from angelica.storage.verbs.submit import all_created
 
@@ -82,7 +82,7 @@ class Submits:
     async def _fly(self, calls: list[Call]) -> None:
         try:
             await self._answer(calls, await self._insert(calls))
-        except StorageUnavailable as error:
+        except (StorageUnavailable, StoreMoved) as error:
             _refuse(calls, error)
         except Exception as error:  # noqa: BLE001 - one caller's text that is no text is not the others' fault
             if len(calls) == 1:

@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 import angelica
 from angelica import process
@@ -19,12 +19,12 @@ from angelica.domain.events import EngineState
 from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
+from angelica.keeping import Keeping
 from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
-from angelica.runtime.duty import Duty
 from angelica.runtime.functions import AsyncFunction, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
@@ -45,8 +45,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
 
-KEEP_TIME_EVERY = 10.0
-"""Seconds between looks at the store's clock."""
+_NOT_OPEN: Final = "the engine is not open: await engine.start(), or mount it with engine.lifespan"
 
 
 class Engine(Hosting, Scheduling):
@@ -84,7 +83,7 @@ class Engine(Hosting, Scheduling):
         self._opening = threading.Lock()
         self._opened_by = 0
         self._capture: object | None = None
-        self._timekeeper: Duty | None = None
+        self.keeping = Keeping(lambda: self._node)
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
 
@@ -130,18 +129,18 @@ class Engine(Hosting, Scheduling):
     def storage(self) -> Storage:
         """The store; raises `AngelicaError` while it is not open."""
         if self._storage is None:
-            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+            raise AngelicaError(_NOT_OPEN)
         return self._storage
 
     @property
     def service(self) -> Service:
         """What HTTP, the CLI and the Python surface ask for; raises `AngelicaError` while the store is not open."""
         if self._service is None:
-            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+            raise AngelicaError(_NOT_OPEN)
         return self._service
 
     async def open(self) -> None:
-        """Open the store, if it is not open yet; raises `StorageUnavailable`, `SchemaMismatch`."""
+        """Open the store, if it is not open yet; raises `StorageUnavailable`, `StoreMoved`, `SchemaMismatch`."""
         if self._service is not None and self._opened_by == os.getpid():
             return
         await asyncio.to_thread(self._opening.acquire)
@@ -198,9 +197,7 @@ class Engine(Hosting, Scheduling):
         if self._by_hand:
             return
         self._capture = self._capture or logs.install()
-        if self._timekeeper is None and isinstance(self.clock, SystemClock):
-            self._timekeeper = Duty("clock", self._keep_time, chance=self._chance.random)
-            self._timekeeper.start()
+        self.keeping.start(self.storage, self.means, grace=self.settings.grace)
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
@@ -219,6 +216,7 @@ class Engine(Hosting, Scheduling):
             return
         self.state = "SHUTDOWN"
         self._hub.emit(EngineState(self.state))
+        await self.keeping.stop()
         for node in filter(None, (self._lane_node, self._node)):
             await node.stop(hasten=hasten)
         self._lane_node = self._node = None
@@ -230,17 +228,9 @@ class Engine(Hosting, Scheduling):
         self.state = "TERMINATED"
         self._hub.emit(EngineState(self.state))
 
-    async def _keep_time(self) -> float:
-        """Agree with the store's clock again and again: ours drifts."""
-        if isinstance(self.clock, SystemClock):
-            self.clock.follow(await self.storage.time())
-        return KEEP_TIME_EVERY
-
     async def close(self) -> None:
         """Close the store; may be called twice."""
-        timekeeper, self._timekeeper = self._timekeeper, None
-        if timekeeper is not None:
-            await timekeeper.stop()
+        await self.keeping.stop()
         storage, self._storage, self._service, self._schedules = self._storage, None, None, None
         self._brought = False
         if storage is not None:

@@ -17,6 +17,7 @@ from angelica import __version__
 from angelica.cli import failure
 from angelica.cli.spec import check_form, settings_of
 from angelica.cli.state import GlobalOptions
+from angelica.errors import StoreMoved
 from angelica.http.listening import url_of
 from angelica.runtime.child import Child, ChildSpec
 from angelica.runtime.settle import Death, settle_worker
@@ -127,7 +128,10 @@ class Launch:
         if settings.in_memory:
             return
         storage = make_storage(settings, chance=self._random.random, migrate=False)
-        await storage.open()
+        try:
+            await storage.open()
+        except StoreMoved:  # what it held went along, with its lease
+            return
         try:
             done = await settle_worker(
                 storage,

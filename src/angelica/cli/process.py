@@ -45,13 +45,14 @@ class Lifetime:
         if word == "drain":
             self.drain.set()
         elif word == "hasten":
-            self._end_now()
+            self.end_now()
 
     def _on_gone(self) -> None:
         """The supervisor died: hand everything back now; who would restart us is not there."""
-        self._end_now()
+        self.end_now()
 
-    def _end_now(self) -> None:
+    def end_now(self) -> None:
+        """End, and wait for nothing that runs."""
         self.drain.set()
         self.stop.set()
         self.hasten.set()

@@ -17,6 +17,7 @@ from angelica.cli.process import Lifetime
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
+from angelica.errors import StoreMoved
 from angelica.runtime.childlink import ChildLink, loaded_files
 from angelica.runtime.identity import host_name
 
@@ -27,9 +28,12 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
     set_up_logs(settings.log_format or ("text" if dev or link is None else "json"), options)
     engine = engine_of(options.app or settings.app, options.url, dev=dev, **asked)
     lifetime = Lifetime(link)
+    engine.keeping.when_moved = lifetime.end_now
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)
     await engine.run_worker(lifetime.stop, lifetime.hasten, lambda: telling.append(asyncio.create_task(tell())))
+    if engine.keeping.moved_to is not None:
+        raise StoreMoved(engine.keeping.moved_to)
     return 0
 
 

@@ -106,7 +106,7 @@ class Worker:
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self._distrust),
+            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self.hand_back),
         )
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -124,9 +124,8 @@ class Worker:
 
         `hasten` set cuts the grace short.
         """
-        self._completer.claiming = False
         self._turnover.stop()
-        self._release_waiting()
+        self.rest()
         await self._until_idle(self._settings.grace, hasten)
         for assignment in self._holdings.all():
             assignment.stop("release")
@@ -165,10 +164,16 @@ class Worker:
         while self._holdings and loop.time() < ends_at and (hasten is None or not hasten.is_set()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def _release_waiting(self) -> None:
+    def rest(self) -> None:
+        """Claim no more, and hand back what has not begun; `resume` goes on."""
+        self._completer.claiming = False
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
         for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
+
+    def resume(self) -> None:
+        """Claim again."""
+        self._completer.claiming = True
 
     def _crowd(self) -> int:
         """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
@@ -312,8 +317,8 @@ class Worker:
         assignment.stop("lost")
         self._holdings.drop(assignment)
 
-    def _distrust(self) -> None:
-        """No beat got through: soon our leases may be taken. Handlers stop; the fence judges what they end as."""
+    def hand_back(self) -> None:
+        """Stop all handlers: soon our leases may be taken, or the store goes. The fence judges what they end as."""
         for assignment in self._holdings.all():
             if assignment.stop_reason is None and not assignment.finished:
                 assignment.stop("release")

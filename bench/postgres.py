@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from angelica.domain.task import State
+from bench import postgres_floor, postgres_peers
+from bench.app import make_engine
 from bench.figures import Figure, Report
 from bench.latency import pick_up
-from bench.sqlite import drain, submits, waiting, workers
+from bench.sqlite import drain, filled, submits, waiting, workers
 from tests.postgres.cluster import Cluster
 
 GROUP = "postgres"
+BACKLOG = 1_000_000
 
 
 @contextmanager
@@ -46,6 +51,30 @@ async def measure(report: Report, directory: Path, tasks: int) -> None:
         seconds = await waiting(fresh())
         report.add(Figure(GROUP, "5,000 tasks of 50 ms, 1 worker process", seconds, "s", 0.45, at_least=False))
         await latency(report, fresh(), fresh())
+        few = await steady(fresh(), tasks, tasks)
+        many = await steady(fresh(), BACKLOG, tasks)
+        report.add(Figure(GROUP, f"drain, backlog of {BACKLOG:,}, to one of {tasks:,}", many / few, "times", 0.8))
+        await postgres_floor.measure(report, cluster.url(), tasks)
+        for name, *_ in postgres_peers.PEERS:
+            cluster.create_database(name.lower())
+        postgres_peers.measure(report, directory, cluster.url())
+
+
+async def steady(url: str, backlog: int, tasks: int) -> float:
+    """Return the tasks a second of two worker processes between a tenth and nine tenths of the first `tasks`."""
+    await filled(url, "noop", backlog)
+    reader = make_engine(url)
+    await reader.start(worker=False)
+    first, last = tasks // 10, tasks - tasks // 10
+    seen: list[tuple[float, int]] = []
+    with workers(url, 2):
+        while not seen or seen[-1][1] < last:
+            counts = await reader.storage.counts()
+            seen.append((time.monotonic(), sum(n for (_, state), n in counts.items() if state is State.SUCCEEDED)))
+            await asyncio.sleep(0.02)
+    await reader.stop()
+    begun = next(entry for entry in seen if entry[1] >= first)
+    return (seen[-1][1] - begun[1]) / (seen[-1][0] - begun[0])
 
 
 async def latency(report: Report, within: str, across: str) -> None:

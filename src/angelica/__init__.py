@@ -20,6 +20,8 @@ _HOMES = {
         "Aborted",
         "AngelicaError",
         "Cancel",
+        "CommandNotAllowed",
+        "CommandsDisabled",
         "Conflict",
         "Fail",
         "IdConflict",

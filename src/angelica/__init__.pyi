@@ -9,6 +9,8 @@ from angelica.engine import Engine as Engine
 from angelica.errors import Aborted as Aborted
 from angelica.errors import AngelicaError as AngelicaError
 from angelica.errors import Cancel as Cancel
+from angelica.errors import CommandNotAllowed as CommandNotAllowed
+from angelica.errors import CommandsDisabled as CommandsDisabled
 from angelica.errors import Conflict as Conflict
 from angelica.errors import Fail as Fail
 from angelica.errors import IdConflict as IdConflict
@@ -50,6 +52,8 @@ __all__ = [
     "AngelicaError",
     "BackgroundTasks",
     "Cancel",
+    "CommandNotAllowed",
+    "CommandsDisabled",
     "Conflict",
     "Context",
     "Engine",

@@ -17,6 +17,10 @@ class LineSink(Protocol):
         """Take raw text of an output stream: a line is recorded when its end comes, the rest when the attempt ends."""
         ...
 
+    def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
+        """Count lines, with `size` bytes of text, that were dropped on their way here."""
+        ...
+
 
 class Running:
     """One attempt in execution, as loggers see it. `log` is owned by the sink: None until the first line."""

@@ -17,6 +17,8 @@ VersionConflict         the schedule was edited since the version that the edit 
 QueueFull                 a bound was reached; try again after `retry_after` seconds
 ShuttingDown              the engine takes no new work
 SubmitRefused             a before-submit hook said no
+CommandsDisabled          the configuration has no commands
+CommandNotAllowed         no pattern of the configuration takes the command; `near` is the nearest
 NotFound                    no such task, function, …
 StorageError
 StorageUnavailable        the storage cannot be reached or is busy beyond its bound; safe to repeat
@@ -171,6 +173,25 @@ class SubmitRefused(Refused):
         self.reason = reason
         self.status = status
         super().__init__(reason)
+
+
+class CommandsDisabled(Refused):
+    """Commands are off: the configuration file of this process has none."""
+
+    code = "commands-disabled"
+
+    def __init__(self, message: str = "commands are off: the configuration file has no [commands.…]") -> None:
+        super().__init__(message)
+
+
+class CommandNotAllowed(Refused):
+    """No pattern of the configuration takes the command line; `near` is the pattern that has most in common."""
+
+    code = "command-not-allowed"
+
+    def __init__(self, text: str, near: str) -> None:
+        self.near = near
+        super().__init__(f"no pattern of the configuration takes {text!r}; the nearest is {near!r}")
 
 
 class Aborted(Refused):

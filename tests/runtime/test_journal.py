@@ -131,13 +131,24 @@ def test_the_name_of_a_logger_cannot_carry_a_record_of_its_own() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])
 def test_a_fed_stream_becomes_whole_lines_wherever_it_is_torn(chunk: int) -> None:
-    text = "one\ntwo\r\nthree\rfour\n\nfive"
+    text = "one\ntwo\r\n\r\n\nthree\rfour\n\nfive"
     journal = unbounded()
     running = attempt(journal)
     for start in range(0, len(text), chunk):
         journal.feed(running, "stdout", text[start : start + chunk])
-    assert messages(journal.drain()) == ["one", "two", "three", "four", ""]
+    assert messages(journal.drain()) == ["one", "two", "", "", "three", "four", ""]
     assert messages(journal.close(running)) == ["five"]
+
+
+def test_what_was_dropped_before_it_came_is_told_with_the_rest() -> None:
+    journal = unbounded()
+    running = attempt(journal)
+    journal.drop(running, "too much", 3, 30)
+    journal.write(running, "stdout", "", "", "kept")
+    assert messages(journal.close(running)) == ["kept", "… 3 lines (30 bytes) dropped: too much"]
+    assert (journal.dropped.lines, journal.dropped.size) == (3, 30)
+    journal.drop(running, "too much", 2, 20)
+    assert (journal.late.lines, journal.late.size) == (2, 20)
 
 
 def test_two_streams_do_not_mix_their_unfinished_lines() -> None:

@@ -36,7 +36,7 @@ effort = settings(
 )
 
 
-@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.timeout(3600 if DEEP else 300)
 @pytest.mark.parametrize("adapter", list(ADAPTERS))
 @effort
 @given(history=histories(LENGTH))
@@ -44,7 +44,7 @@ def test_an_adapter_answers_as_memory_does(adapter: str, history: list[Op]) -> N
     compare(adapter, history, Player)
 
 
-@pytest.mark.timeout(3600 if DEEP else 120)
+@pytest.mark.timeout(3600 if DEEP else 300)
 @pytest.mark.parametrize("adapter", list(ADAPTERS))
 @effort
 @given(history=schedule_histories(LENGTH))

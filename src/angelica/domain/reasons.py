@@ -20,6 +20,10 @@ EXPIRED: Final = "expired"
 DEADLINE: Final = "deadline"
 CANCELLED: Final = "cancelled"
 OVERFLOW: Final = "overflow"
+EXIT_CODE: Final = "exit_code"
+OUT_OF_MEMORY: Final = "out_of_memory"
+COMMAND_NOT_ALLOWED: Final = "command_not_allowed"
+COMMAND_NOT_STARTED: Final = "command_not_started"
 
 FAILURES: Final = frozenset(
     {
@@ -37,6 +41,10 @@ FAILURES: Final = frozenset(
         DEADLINE,
         CANCELLED,
         OVERFLOW,
+        EXIT_CODE,
+        OUT_OF_MEMORY,
+        COMMAND_NOT_ALLOWED,
+        COMMAND_NOT_STARTED,
     }
 )
 

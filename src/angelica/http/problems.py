@@ -10,6 +10,8 @@ from typing import Any, Final
 import msgspec
 
 from angelica.errors import (
+    CommandNotAllowed,
+    CommandsDisabled,
     Conflict,
     IdempotencyMismatch,
     InvalidValue,
@@ -52,6 +54,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "unauthorized": Kind(401, "A token is needed", "Send `Authorization: Bearer …` with a token of this server."),
         "forbidden": Kind(403, "Not allowed", "The caller may not do this."),
         "cross-site": Kind(403, "Cross-site request", "A page of another site may not use this API from a browser."),
+        "commands-disabled": Kind(403, "Commands are off", "The configuration file of the server has no commands."),
+        "command-not-allowed": Kind(
+            403, "The command is not allowed", "No pattern of the configuration takes it; `near` is the nearest."
+        ),
         "not-found": Kind(404, "Not found", "There is nothing at this address, or it is gone."),
         "method-not-allowed": Kind(405, "Method not allowed", "The `Allow` header lists the methods of this address."),
         "not-acceptable": Kind(406, "Not acceptable", "The answer cannot be given in a form that `Accept` asks for."),
@@ -203,6 +209,10 @@ def _refused(error: Refused) -> Problem:
             return Problem(slug, 429, str(error), headers=retry_after(error.retry_after))
         case ShuttingDown():
             return Problem(slug, 503, str(error), headers=retry_after(_RESTART))
+        case CommandsDisabled():
+            return Problem(slug, 403, str(error))
+        case CommandNotAllowed():
+            return Problem(slug, 403, str(error), more={"near": error.near})
         case SubmitRefused():
             client_error = 400 <= error.status < 500  # noqa: PLR2004 - the range of the client's faults
             return Problem(slug, error.status if client_error else 422, error.reason)

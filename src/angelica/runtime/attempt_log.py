@@ -137,9 +137,10 @@ class AttemptLog:
 
         Once a line is dropped, so is every other line that ends in this block: a flood is counted, not walked.
         """
-        if part.after_return and block.startswith("\n"):
-            block = block[1:]  # the second half of a \r\n that was torn apart
+        torn = part.after_return and block.startswith("\n")
         part.after_return = block.endswith("\r") if block else part.after_return
+        if torn:
+            block = block[1:]  # the second half of a \r\n that was torn apart
         block = one_line_end(block)
         start, held = 0, self.held
         while (end := block.find("\n", start)) >= 0:

@@ -95,6 +95,15 @@ class Journal:
             self.errors += 1
         self._ring()
 
+    def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
+        """Count lines, with `size` bytes of text, that were dropped before they came here; the last line says so."""
+        with self._lock:
+            log = self._log(running, self._clock.now())
+            if log is self._ended:
+                self.late.add(lines, size)
+            else:
+                log.drop(reason, lines, size)
+
     def drain(self) -> list[LogLine]:
         """Return all buffered lines of running attempts, in order within each attempt, and forget them.
 

@@ -19,6 +19,9 @@ from angelica.storage.protocol import Topic
 TOGETHER: Final = 10 * MILLISECOND
 """A commit that notifies takes a lock of the whole server, so a process does it at most a hundred times a second."""
 
+AT_ONCE: Final = 20
+"""How many notifications may follow each other at once: below the bound above, none has to wait for its turn."""
+
 _LETTERS: Final = {topic: topic.value[0] if topic is not Topic.DUE else "u" for topic in Topic}
 _TOPICS: Final = {letter: topic for topic, letter in _LETTERS.items()}
 
@@ -39,7 +42,7 @@ class Ring:
         self._chance = chance
         self._bells = Bells()
         self._lock = Lock()
-        self._told_at = 0
+        self._spent_until = 0
         self._owed: set[Topic] = set()
         self._due = False
         self._listeners: dict[AbstractEventLoop, asyncio.Task[None]] = {}
@@ -75,11 +78,15 @@ class Ring:
             return None
         now = tick_micros()
         with self._lock:
-            if now - self._told_at < TOGETHER:
+            if self._spent_until - now > (AT_ONCE - 1) * TOGETHER:
                 return None
-            self._told_at = now
+            self._spend(now)
             said, self._owed = self._owed | set(topics), set()
         return self._words(said)
+
+    def _spend(self, now: int) -> None:
+        """Take one notification out of the bucket, which one flows into every ten milliseconds."""
+        self._spent_until = max(self._spent_until, now) + TOGETHER
 
     def _words(self, topics: Collection[Topic]) -> str:
         return f"{self._name}:{''.join(sorted(_LETTERS[topic] for topic in topics))}"
@@ -88,7 +95,7 @@ class Ring:
         with self._lock:
             self._due = False
             said, self._owed = self._owed, set()
-            self._told_at = tick_micros()
+            self._spend(tick_micros())
         if said:
             teller = asyncio.get_running_loop().create_task(self._say(self._words(said)))
             self._tellers.add(teller)

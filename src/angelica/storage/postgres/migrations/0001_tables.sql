@@ -2,41 +2,43 @@
 -- Every moment is whole microseconds of the server's clock. Texts compare by bytes, as they do in the other storages.
 
 -- An update never changes which row is which, but it moves a row in and out of partial indexes, so none is in place:
--- room is left in each page for the two versions that a task's life adds.
+-- room is left in each page for the two versions that a task's life adds, in the table and in the indexes that every
+-- version is in (else the server cleans full index pages again and again: a tenth of a drain's time).
 create table angelica.tasks (
-    id text collate "C" primary key,
-    function text collate "C" not null,
-    version integer not null,
-    queue text collate "C" not null,
-    executor text collate "C" not null,
-    priority smallint not null,
-    state text collate "C" not null,
-    held text collate "C",
-    run_at bigint not null,
-    asked_at bigint, -- the run_at that was asked for, where run_at has moved since
+    -- What has always a value and one width comes first, then what has always a value: the rest is found by walking.
     created_at bigint not null,
+    run_at bigint not null,
+    version integer not null,
     attempt integer not null default 0,
     failures integer not null default 0,
     crashes integer not null default 0,
     revision integer not null default 0,
-    worker text collate "C",
+    priority smallint not null,
     cancel_requested boolean not null default false,
-    cancel_reason text,
+    state text collate "C" not null,
+    queue text collate "C" not null,
+    executor text collate "C" not null,
+    id text collate "C" primary key with (fillfactor = 40),
+    function text collate "C" not null,
+    payload text not null,
+    policy text not null, -- JSON, see rows.py
+    trace_id text not null,
+    worker text collate "C",
+    held text collate "C",
+    retain_until bigint,
     started_at bigint,
     finished_at bigint,
-    retain_until bigint,
-    unique_key text collate "C", -- while it is taken: null again at the end where its scope is live
-    unique_spec text, -- JSON: [key, scope, on_conflict]
+    result text,
+    asked_at bigint, -- the run_at that was asked for, where run_at has moved since
     expires_at bigint,
     deadline bigint,
+    unique_key text collate "C", -- while it is taken: null again at the end where its scope is live
+    unique_spec text, -- JSON: [key, scope, on_conflict]
     parent_id text collate "C",
     retry_of text collate "C",
     schedule_id text collate "C",
-    trace_id text not null,
-    payload text not null,
-    policy text not null, -- JSON, see rows.py
+    cancel_reason text,
     extras text, -- JSON
-    result text,
     error text, -- JSON
     checkpoint text,
     progress text
@@ -50,12 +52,14 @@ create table angelica.tasks (
 create index ready on angelica.tasks (queue, executor, priority desc, run_at, id)
     where state = 'queued' and held is null;
 create index due on angelica.tasks (run_at, id) where state = 'scheduled';
-create index running on angelica.tasks (worker, id) where state = 'running';
+-- Those that follow have no id at their end: keys of one number or one repeated name are cheaper by half to keep, and
+-- what they leave to be sorted are rows of one moment or one worker.
+create index running on angelica.tasks (worker) where state = 'running';
 create index parked on angelica.tasks (held, function, id) where held is not null;
-create index retained on angelica.tasks (retain_until, id) where state in ('succeeded', 'failed', 'cancelled');
-create index listing on angelica.tasks (created_at, id);
-create index failed on angelica.tasks (created_at, id) where state = 'failed';
-create index cancelled on angelica.tasks (created_at, id) where state = 'cancelled';
+create index retained on angelica.tasks (retain_until) where state in ('succeeded', 'failed', 'cancelled');
+create index listing on angelica.tasks (created_at) with (fillfactor = 40);
+create index failed on angelica.tasks (created_at) where state = 'failed';
+create index cancelled on angelica.tasks (created_at) where state = 'cancelled';
 create unique index uniques on angelica.tasks (function, unique_key) where unique_key is not null;
 create index children on angelica.tasks (parent_id, created_at, id) where parent_id is not null;
 create index retries on angelica.tasks (retry_of, created_at, id) where retry_of is not null;

@@ -83,7 +83,7 @@ labelled as (
     where case when l.task_id in (select id from new) then true end
     on conflict do nothing
 ),
-moved as (select queue, state, 1 as n from new),
+moved as (select queue, state, count(*) as n from new group by queue, state),
 counted as (${add_moved})
 select
     case when (select count(*) from new) < cardinality($10) then array(
@@ -203,13 +203,13 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'running' as state, -1 as n from ended
+    select e.queue, s.state, e.n * s.sign as n
+    from (select queue, count(*) as n from ended group by queue) e
+    cross join (values ('running', -1), ('succeeded', 1)) s (state, sign)
     union all
-    select queue, 'succeeded', 1 from ended
-    union all
-    select queue, 'queued', -1 from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select
@@ -232,9 +232,9 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 moved as (
-    select queue, 'queued' as state, -1 as n from taken
-    union all
-    select queue, 'running', 1 from taken
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
 ),
 counted as (${add_moved})
 select

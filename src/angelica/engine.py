@@ -87,8 +87,6 @@ class Engine(Hosting, Scheduling):
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
 
-    # -- declaring ------------------------------------------------------------------------------------------------
-
     @overload
     def task(self, handler: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
     @overload
@@ -123,7 +121,7 @@ class Engine(Hosting, Scheduling):
     @property
     def is_open(self) -> bool:
         """Whether the store is open in this process."""
-        return self._service is not None
+        return self._service is not None and self._opened_by == os.getpid()
 
     @property
     def storage(self) -> Storage:
@@ -141,11 +139,11 @@ class Engine(Hosting, Scheduling):
 
     async def open(self) -> None:
         """Open the store, if it is not open yet; raises `StorageUnavailable`, `StoreMoved`, `SchemaMismatch`."""
-        if self._service is not None and self._opened_by == os.getpid():
+        if self.is_open:
             return
         await asyncio.to_thread(self._opening.acquire)
         try:
-            if self._service is None or self._opened_by != os.getpid():
+            if not self.is_open:
                 await self._open()
         finally:
             self._opening.release()
@@ -316,12 +314,9 @@ class Engine(Hosting, Scheduling):
         """Return `count` random bits, for ids."""
         return self._chance.getrandbits(count)
 
-    # -- submitting -------------------------------------------------------------------------------------------------
-
     def is_ready(self, *, durable: bool) -> bool:
         """Whether a submit can go straight to the service."""
-        is_open = self._service is not None and self._opened_by == os.getpid()
-        return is_open and (durable or self._lane_node is not None)
+        return self.is_open and (durable or self._lane_node is not None)
 
     async def get_ready(self, *, durable: bool) -> None:
         """Open the store; for a task that is not durable, start what runs it."""

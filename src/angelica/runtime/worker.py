@@ -98,7 +98,6 @@ class Worker:
         self._completer = Completer(
             storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
-        self._completer.trusted = self._trusts_its_lease
         self._pulse = Pulse(
             storage,
             info,
@@ -108,6 +107,7 @@ class Worker:
             means=means,
             on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self.hand_back),
         )
+        self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -180,9 +180,6 @@ class Worker:
         return self._cap.waiting + self._gates.crowd()
 
     # -- claims in ------------------------------------------------------------------------------------------------
-
-    def _trusts_its_lease(self) -> bool:
-        return self._wall() < self._pulse.trusted_until
 
     def _on_written(self, written: Written) -> None:
         """Take the reply of an exchange: forget what was written, take on what was claimed, say what happened."""
@@ -295,8 +292,6 @@ class Worker:
     def context(self, assignment: Assignment) -> Context:
         """Return the user's view of an attempt."""
         return Context(assignment, wall=self._wall, note=self._notes.add, limit=self._settings.checkpoint_limit)
-
-    # -- being told to stop, and being too late -----------------------------------------------------------------------
 
     def cancel(self, task_id: str, reason: str) -> None:
         """Tell the handler of a held task to stop, because a cancel was requested."""

@@ -122,3 +122,7 @@ class Importer(Side, Protocol):
     async def reset(self, *, everything: bool) -> None:
         """Delete all but the ended tasks, with `everything` these too."""
         ...
+
+
+class FullSide(Exporter, Importer, Protocol):
+    """A store that can be left and filled, as all our adapters' can."""

@@ -85,3 +85,15 @@ async def finish_target(target: Importer) -> None:
         await target.put_note(key, None)
     await target.swap_fence(put(None))
     await target.disarm()
+
+
+async def drop_target(source: Exporter, target: Importer) -> None:
+    """Delete what a move from this source has left in a target, and open that to everybody, empty."""
+    stands, theirs = await source.fence(), await target.fence()
+    identity = await source.note(IDENTITY)
+    if theirs is None or theirs.state != "receiving" or identity is None or await target.note(ORIGIN) != identity:
+        raise Conflict(f"{target.shown} is not being filled from {source.shown}: nothing was deleted")
+    if stands is not None and stands.state == "moved" and stands.move == theirs.move:
+        raise Conflict("the data has moved there already: run the command without --abort to bring the move to its end")
+    await target.reset(everything=True)
+    await finish_target(target)

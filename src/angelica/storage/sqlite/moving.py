@@ -37,11 +37,18 @@ _HOLDERS: Final = "where id in (select worker from tasks where state = 'running'
 class SqliteSide:
     """One file as a side of a move. A `clock` replaces the one kept in the file."""
 
-    def __init__(self, path: Path, clock: StoreClock | None = None, *, durability: Durability = "full") -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: StoreClock | None = None,
+        *,
+        durability: Durability = "full",
+        auto_migrate: bool = True,
+    ) -> None:
         self.shown = f"sqlite:///{path.absolute()}"
         self._path = path.absolute()
         self._clock = clock or StoreClock(None)
-        self._options = Options(durability, mover=True)
+        self._options = Options(durability, auto_migrate, mover=True)
         self._open: Opened | None = None
         self._lock = -1
 

@@ -44,15 +44,8 @@ class Dialect:
         """Return a query for (id, end) after $1 (up to $2 if `bounded`), at most as many as the last parameter says."""
         last = ["and id <=", self.mark(2)] if bounded else []
         limit = ["order by id limit", self.mark(3 if bounded else 2)]
-        return self._join(
-            "select id, coalesce(finished_at, 0) from",
-            self._tasks,
-            "where id >",
-            self.mark(1),
-            *last,
-            *self._are(ended=ended),
-            *limit,
-        )
+        where = ["where id >", self.mark(1), *last, "and", *self._are(ended=ended)]
+        return self._join("select id, coalesce(finished_at, 0) from", self._tasks, *where, *limit)
 
     def counted(self) -> str:
         """Return a query for how many tasks are in each (queue, state)."""
@@ -85,8 +78,8 @@ class Dialect:
     def drop_open(self, table: Table) -> str:
         """Return a statement that deletes what belongs to tasks that have not ended, or these tasks themselves."""
         if table is TASKS:
-            return self._join("delete from", self._tasks, "where", *self._are(ended=False)[1:])
-        of = self._join("(select id from", self._tasks, "where", *self._are(ended=False)[1:], ")")
+            return self._join("delete from", self._tasks, "where", *self._are(ended=False))
+        of = self._join("(select id from", self._tasks, "where", *self._are(ended=False), ")")
         return self._join("delete from", self.prefix + table.name, "where task_id in", of)
 
     def clear(self, table: Table) -> str:
@@ -98,7 +91,7 @@ class Dialect:
         return self.prefix + TASKS.name
 
     def _are(self, *, ended: bool) -> list[str]:
-        return ["and state", "in" if ended else "not in", "(", _ENDED, ")"]
+        return ["state in" if ended else "state not in", "(", _ENDED, ")"]
 
     @staticmethod
     def _join(*parts: str) -> str:

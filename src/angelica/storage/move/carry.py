@@ -21,7 +21,6 @@ BYTES: Final = 24_000_000
 FEW: Final = 500
 PASSES: Final = 5
 """The live passes over what has changed end when one finds few changes, or after so many."""
-_ALL: Final = 1 << 40
 
 Batch = dict[str, Sequence[Row]]
 Progress = Callable[[str, int, int | None], None]
@@ -52,41 +51,36 @@ class Carrier:
     async def copy_ended(self) -> None:
         """Copy all ended tasks while others go on ending, and are deleted."""
         self._expected = await self._source.totals((TASKS,))
-        async for ids, batch in self._ahead(self._chunks(self._ended())):
+        async for ids, batch in self._ahead(self._chunks(self._pages(self._after, ended=True))):
             self._after = ids[-1]
             await self._carry(batch, ended=True)
         for _ in range(PASSES):
             if await self._catch_up() <= FEW:
                 break
 
-    async def _ended(self) -> AsyncIterator[list[str]]:
-        after = self._after
-        while page := await self._source.ids(after, None, PAGE, ended=True):
-            after = page[-1][0]
-            yield [task_id for task_id, _ in page]
+    async def _pages(self, after: str, *, ended: bool) -> AsyncIterator[list[str]]:
+        while page := await self._source.ids(after, PAGE, ended=ended):
+            after = page[-1]
+            yield page
 
     async def _catch_up(self) -> int:
-        """Compare the ended tasks of both sides by id and end, and make them equal; return how many were not."""
-        after, found = "", 0
-        while True:
-            theirs = await self._source.ids(after, None, PAGE, ended=True)
-            last = theirs[-1][0] if len(theirs) == PAGE else None
-            ours = await self._target.ids(after, last, _ALL, ended=True)
-            if theirs != ours:
-                gone = sorted({task_id for task_id, _ in set(ours) - set(theirs)})
-                new = sorted({task_id for task_id, _ in set(theirs) - set(ours)})
-                found += len(gone) + len(new)
-                await self._drop(gone)
-                async for _, batch in self._ahead(self._chunks(_one(new))):
-                    await self._carry(batch, ended=True)
-            if last is None:
-                return found
-            after = last
+        """Make the ended tasks of both sides the same where their digests are not; return how many were not."""
+        theirs, ours = await asyncio.gather(self._source.digest(), self._target.digest())
+        found = 0
+        for bucket in sorted({bucket for bucket, _ in set(theirs.items()) ^ set(ours.items())}):
+            wanted, have = await asyncio.gather(self._source.ended_in(bucket), self._target.ended_in(bucket))
+            gone = sorted({task_id for task_id, _ in set(have) - set(wanted)})
+            new = sorted({task_id for task_id, _ in set(wanted) - set(have)})
+            found += len(gone) + len(new)
+            await self._drop(gone)
+            async for _, batch in self._ahead(self._chunks(_one(new))):
+                await self._carry(batch, ended=True)
+        return found
 
     async def _drop(self, ids: Sequence[str]) -> None:
         for part in _cut(ids, CHUNK):
             batch = await self._read(self._target, part)
-            self._book(batch, -1)
+            self._book(batch, _sums(batch), -1)
             await self._target.load({}, _minus(_counts(batch)), self._notes(), drop=part)
 
     # -- while it is fenced -----------------------------------------------------------------------------------------
@@ -94,25 +88,19 @@ class Carrier:
     async def copy_rest(self) -> None:
         """Copy what is left: ended tasks that have changed since, all others, and all that is no task."""
         await self._catch_up()
-        async for _, batch in self._ahead(self._chunks(self._open())):
+        async for _, batch in self._ahead(self._chunks(self._pages("", ended=False))):
             await self._carry(batch, ended=False)
         for table in REST:
             await self._copy_table(table)
-
-    async def _open(self) -> AsyncIterator[list[str]]:
-        after = ""
-        while page := await self._source.ids(after, None, PAGE, ended=False):
-            after = page[-1][0]
-            yield [task_id for task_id, _ in page]
 
     async def _copy_table(self, table: Table) -> None:
         after: tuple[Any, ...] | None = None
         while rows := await self._source.page(table, after, CHUNK):
             batch: Batch = {table.name: rows}
             await self._target.load(batch, {}, {})
-            back: Batch = {table.name: await self._target.page(table, after, len(rows))}
-            self._compare(batch, back)
-            self._book(batch, 1)
+            sums = _sums(batch)
+            _compare(batch, sums, {table.name: await self._target.page(table, after, len(rows))})
+            self._book(batch, sums, 1)
             after = table.key_of(rows[-1])
             self._progress(table.name, self.rows[table.name], None)
 
@@ -150,12 +138,6 @@ class Carrier:
             rows, copied = await asyncio.gather(self._source.counted(), self._target.counted())
             if rows != copied or copied != await self._target.counts():
                 raise StorageCorrupt("the tasks of both sides differ in how many there are of a state")
-
-    def _compare(self, batch: Mapping[str, Sequence[Row]], back: Mapping[str, Sequence[Row]]) -> None:
-        for name, rows in batch.items():
-            if len(rows) != len(back[name]) or checksum(rows) != checksum(back[name]):
-                first = "" if not rows else f" from {rows[0][0]!r} on"
-                raise StorageCorrupt(f"{name}: what the target has{first} is not what was copied")
 
     # -- chunks -----------------------------------------------------------------------------------------------------
 
@@ -201,15 +183,17 @@ class Carrier:
         return batch
 
     async def _carry(self, batch: Batch, *, ended: bool) -> None:
-        self._book(batch, 1)
+        sums = _sums(batch)
+        self._book(batch, sums, 1)
         await self._target.load(batch, _counts(batch), self._notes() if ended else {})
-        self._compare(batch, await self._read(self._target, [row[0] for row in batch[TASKS.name]]))
+        back = await self._read(self._target, [row[0] for row in batch[TASKS.name]])
+        _compare(batch, sums, back)
         self._progress(TASKS.name, self.rows[TASKS.name], self._expected.get(TASKS.name))
 
-    def _book(self, batch: Mapping[str, Sequence[Row]], sign: int) -> None:
+    def _book(self, batch: Batch, sums: Mapping[str, int], sign: int) -> None:
         for name, rows in batch.items():
             self.rows[name] += sign * len(rows)
-            self.sums[name] = (self.sums[name] + sign * checksum(rows)) % SUM
+            self.sums[name] = (self.sums[name] + sign * sums[name]) % SUM
 
     def _notes(self) -> dict[str, str]:
         kept = {"after": self._after, "rows": self.rows, "sums": self.sums}
@@ -231,3 +215,14 @@ def _counts(batch: Mapping[str, Sequence[Row]]) -> Counter[tuple[str, str]]:
 
 def _minus(counts: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
     return {key: -n for key, n in counts.items()}
+
+
+def _sums(batch: Batch) -> dict[str, int]:
+    return {name: checksum(rows) for name, rows in batch.items()}
+
+
+def _compare(batch: Batch, sums: Mapping[str, int], back: Batch) -> None:
+    for name, rows in batch.items():
+        if len(rows) != len(back[name]) or sums[name] != checksum(back[name]):
+            first = "" if not rows else f" from {rows[0][0]!r} on"
+            raise StorageCorrupt(f"{name}: what the target has{first} is not what was copied")

@@ -9,15 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from angelica.domain.task import TERMINAL
-
 Row = tuple[Any, ...]
 """The values of a row in the order of the table's columns: texts, whole numbers (0 and 1 for flags) and None."""
 
 SUM: Final = 1 << 64
 """Checksums are sums of 64-bit hashes of rows: the order in which rows come does not matter."""
 
-ENDED: Final = tuple(sorted(state.value for state in TERMINAL))
+ENDED: Final = ("succeeded", "failed", "cancelled")
+"""The states of ended tasks, in the order in which the index of them has them: SQLite's planner goes by the letter."""
 
 _encode: Final = msgspec.json.Encoder().encode
 _NUL: Final = b"\\u0000"
@@ -93,3 +92,8 @@ def checksum(rows: Sequence[Row]) -> int:
             text = _encode([value.replace("\0", "\\x00") if isinstance(value, str) else value for value in row])
         total += int.from_bytes(blake2b(text, digest_size=8).digest())
     return total % SUM
+
+
+def has_nul(rows: Sequence[Row]) -> bool:
+    """Whether there may be a NUL in one of the texts."""
+    return _NUL in _encode(rows)

@@ -14,6 +14,17 @@ Counts = Mapping[tuple[str, str], int]
 """How many tasks stand in each (queue, state); none of them is zero."""
 
 
+Digest = Mapping[int, tuple[int, int]]
+"""Ended tasks by the minute that they are kept until (-1: for ever): how many, and the sum of their microseconds.
+
+A task that has ended does not change any more, and one that ends later is kept until later: two stores of which one
+was copied from the other have the same tasks in a bucket if both numbers are the same.
+"""
+
+Ended = tuple[str, int]
+"""The id of an ended task and the moment of its end: the same id may come again after it was deleted."""
+
+
 class Side(Protocol):
     """One store of a move. It reads and writes whatever the fence says: only a mover may use it, and only one."""
 
@@ -49,8 +60,16 @@ class Side(Protocol):
         """Leave a fact, or take it away."""
         ...
 
-    async def ids(self, after: str, last: str | None, limit: int, *, ended: bool) -> list[tuple[str, int]]:
-        """Return (id, moment of the end) of ended or of other tasks in (after, last], in order of id."""
+    async def ids(self, after: str, limit: int, *, ended: bool) -> list[str]:
+        """Return ids of ended or of other tasks after `after`, in order."""
+        ...
+
+    async def digest(self) -> Digest:
+        """Return what sums up the ended tasks, from an index alone."""
+        ...
+
+    async def ended_in(self, bucket: int) -> list[Ended]:
+        """Return the ended tasks of one bucket of the digest."""
         ...
 
     async def sizes(self, ids: Sequence[str]) -> list[int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
+from angelica.clock import MINUTE
 from angelica.storage.move.plan import ENDED, TASKS, Table
 
-_ENDED = ", ".join(f"'{state}'" for state in ENDED)
+BUCKET: Final = MINUTE
+_ENDED: Final = ", ".join(f"'{state}'" for state in ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +18,15 @@ class Dialect:
     """How one adapter writes SQL.
 
     `prefix` stands before the name of a table, `mark` makes the placeholder of a number, `among` tests for one of the
-    ids of the first parameter, `flag` (with `?` for the column) makes a whole number of a flag.
+    ids of the first parameter, `flag` (with `?` for the column) makes a whole number of a flag,
+    `by_retention` names the index of ended tasks to a planner that has to be told.
     """
 
     prefix: str
     mark: Callable[[int], str]
     among: str
     flag: str
+    by_retention: str = ""
 
     def select(self, table: Table, *rest: str) -> str:
         """Return a query for whole rows."""
@@ -40,12 +45,24 @@ class Dialect:
         limit = self.mark(1 if first else len(table.key) + 1)
         return self.select(table, *after, "order by", ", ".join(table.key), "limit", limit)
 
-    def ids(self, *, ended: bool, bounded: bool) -> str:
-        """Return a query for (id, end) after $1 (up to $2 if `bounded`), at most as many as the last parameter says."""
-        last = ["and id <=", self.mark(2)] if bounded else []
-        limit = ["order by id limit", self.mark(3 if bounded else 2)]
-        where = ["where id >", self.mark(1), *last, "and", *self._are(ended=ended)]
-        return self._join("select id, coalesce(finished_at, 0) from", self._tasks, *where, *limit)
+    def ids(self, *, ended: bool) -> str:
+        """Return a query for ids after $1, at most $2."""
+        where = ["where id >", self.mark(1), "and", *self._are(ended=ended)]
+        return self._join("select id from", self._tasks, *where, "order by id limit", self.mark(2))
+
+    def digest(self) -> str:
+        """Return a query for (bucket, how many, sum) of ended tasks, see `sides.Digest`."""
+        bucket = f"coalesce(retain_until / {BUCKET}, -1)"
+        total = f"cast(sum(coalesce(retain_until % {BUCKET}, 0)) as bigint)"
+        where = [self.by_retention, "where", *self._are(ended=True), "group by 1"]
+        return self._join("select", bucket, ", count(*),", total, "from", self._tasks, *where)
+
+    def ended_in(self, *, kept: bool) -> str:
+        """Return a query for (id, end) of ended tasks: kept for ever, or until a moment in [$1, $2)."""
+        mark = self.mark
+        until = f"retain_until >= {mark(1)} and retain_until < {mark(2)}" if not kept else "retain_until is null"
+        where = [self.by_retention, "where", *self._are(ended=True), "and", until]
+        return self._join("select id, coalesce(finished_at, 0) from", self._tasks, *where)
 
     def counted(self) -> str:
         """Return a query for how many tasks are in each (queue, state)."""

@@ -14,9 +14,9 @@ from angelica.domain.fence import Fence
 from angelica.domain.task import State
 from angelica.errors import Conflict, InvalidValue
 from angelica.storage.move.fences import KEY, Judge, fence_of, fence_text
-from angelica.storage.move.plan import EXTRAS, PARTS, REST, RUNS, TASKS, WORKERS, Row, Table
-from angelica.storage.move.sides import Counts
-from angelica.storage.move.statements import Dialect
+from angelica.storage.move.plan import EXTRAS, PARTS, REST, RUNS, TASKS, WORKERS, Row, Table, has_nul
+from angelica.storage.move.sides import Counts, Digest, Ended
+from angelica.storage.move.statements import BUCKET, Dialect
 from angelica.storage.postgres.adapter import BOOT
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.connections import Options, Raw, connect
@@ -152,9 +152,15 @@ class PostgresSide:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    async def ids(self, after: str, last: str | None, limit: int, *, ended: bool) -> list[tuple[str, int]]:
-        text = self._dialect.ids(ended=ended, bounded=last is not None)
-        return await self._rows(text, *((after, limit) if last is None else (after, last, limit)))
+    async def ids(self, after: str, limit: int, *, ended: bool) -> list[str]:
+        return [row[0] for row in await self._rows(self._dialect.ids(ended=ended), after, limit)]
+
+    async def digest(self) -> Digest:
+        return {bucket: (n, total) for bucket, n, total in await self._scan(self._dialect.digest())}
+
+    async def ended_in(self, bucket: int) -> list[Ended]:
+        span = () if bucket < 0 else (bucket * BUCKET, (bucket + 1) * BUCKET)
+        return await self._rows(self._dialect.ended_in(kept=not span), *span)
 
     async def sizes(self, ids: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
@@ -232,13 +238,13 @@ class PostgresSide:
 
     async def _rows(self, text: str, *values: Any) -> list[Any]:
         async with self._data() as raw:
-            return [tuple(row) for row in await raw.fetch(text, *values)]
+            return list(map(tuple, await raw.fetch(text, *values)))
 
     async def _scan(self, text: str) -> list[Any]:
         """Read a table from end to end, which our other statements are never to do."""
         async with self._data() as raw, raw.transaction():
             await raw.execute("set local enable_seqscan = on")
-            return [tuple(row) for row in await raw.fetch(text)]
+            return list(map(tuple, await raw.fetch(text)))
 
     @asynccontextmanager
     async def _data(self) -> AsyncIterator[Raw]:
@@ -261,17 +267,16 @@ class PostgresSide:
 
 def _stored(table: Table, rows: Sequence[Row]) -> list[Row]:
     """Return rows as PostgreSQL keeps them: booleans, the column for the schedule, and no NUL."""
-    flags = [place for place, name in enumerate(table.columns) if name in table.flags]
-    made = []
-    for row in rows:
-        values = list(row)
-        for place in flags:
-            values[place] = values[place] == 1
-        if table is TASKS:
-            extras = row[EXTRAS]
-            known = extras is not None and "schedule_id" in extras
-            values.append(from_json(extras).get("schedule_id") if known else None)
-        if any(isinstance(value, str) and "\0" in value for value in row):
-            values = [storable([value])[0] if isinstance(value, str) else value for value in values]
-        made.append(tuple(values))
+    made = list(rows)
+    if has_nul(rows):
+        made = [tuple(storable([value])[0] if isinstance(value, str) else value for value in row) for row in made]
+    for place in [place for place, name in enumerate(table.columns) if name in table.flags]:
+        made = [(*row[:place], row[place] == 1, *row[place + 1 :]) for row in made]
+    if table is TASKS:
+        made = [(*row, _schedule_of(row[EXTRAS])) for row in made]
     return made
+
+
+def _schedule_of(extras: str | None) -> str | None:
+    known: str | None = None if extras is None or "schedule_id" not in extras else from_json(extras).get("schedule_id")
+    return known

@@ -16,8 +16,8 @@ from angelica.domain.task import State
 from angelica.errors import Conflict
 from angelica.storage.move.fences import KEY, Judge, fence_of, fence_text
 from angelica.storage.move.plan import PARTS, REST, TASKS, WORKERS, Row, Table
-from angelica.storage.move.sides import Counts
-from angelica.storage.move.statements import Dialect
+from angelica.storage.move.sides import Counts, Digest, Ended
+from angelica.storage.move.statements import BUCKET, Dialect
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import to_json
 from angelica.storage.sqlite.connect import Durability
@@ -27,7 +27,9 @@ from angelica.storage.sqlite.transaction import SqliteStatements, SqliteTransact
 
 R = TypeVar("R")
 
-_DIALECT: Final = Dialect("", lambda place: f"?{place}", "in (select value from json_each(?1))", "?")
+_DIALECT: Final = Dialect(
+    "", lambda place: f"?{place}", "in (select value from json_each(?1))", "?", "indexed by retained"
+)
 _TABLES: Final = {table.name: table for table in (TASKS, *PARTS, *REST, WORKERS)}
 _SIZES: Final = _DIALECT.sizes(PARTS[-1])
 _DROP_NOTE: Final = "delete from meta where key = ?1"
@@ -99,9 +101,15 @@ class SqliteSide:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    async def ids(self, after: str, last: str | None, limit: int, *, ended: bool) -> list[tuple[str, int]]:
-        text = _DIALECT.ids(ended=ended, bounded=last is not None)
-        return await self._rows(text, (after, limit) if last is None else (after, last, limit))
+    async def ids(self, after: str, limit: int, *, ended: bool) -> list[str]:
+        return [row[0] for row in await self._rows(_DIALECT.ids(ended=ended), (after, limit))]
+
+    async def digest(self) -> Digest:
+        return {bucket: (n, total) for bucket, n, total in await self._rows(_DIALECT.digest(), ())}
+
+    async def ended_in(self, bucket: int) -> list[Ended]:
+        span = () if bucket < 0 else (bucket * BUCKET, (bucket + 1) * BUCKET)
+        return await self._rows(_DIALECT.ended_in(kept=not span), span)
 
     async def sizes(self, ids: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}

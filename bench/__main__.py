@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import delayed, floor, http, huey_peer, idle, latency, memory, postgres, schedules, sqlite
+from bench import delayed, floor, http, huey_peer, idle, latency, memory, postgres, process, schedules, sqlite
 from bench.figures import Report
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +18,9 @@ ROOT = Path(__file__).parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "groups", nargs="*", help="memory sqlite postgres floor latency http idle delayed huey schedules (default: all)"
+        "groups",
+        nargs="*",
+        help="memory sqlite postgres process floor latency http idle delayed huey schedules (default: all)",
     )
     parser.add_argument("--tasks", type=int, default=100_000, help="tasks in throughput figures (default 100,000)")
     parser.add_argument("--directory", type=Path, help="where the stores are made (default: a temporary directory)")
@@ -34,6 +36,7 @@ def main() -> None:
         "memory": lambda: asyncio.run(memory.measure(report, directory, options.tasks)),
         "sqlite": lambda: asyncio.run(sqlite.measure(report, directory, options.tasks)),
         "postgres": lambda: asyncio.run(postgres.measure(report, directory, options.tasks)),
+        "process": lambda: asyncio.run(process.measure(report, directory, options.tasks // 4)),
         "floor": lambda: floor.measure(report, directory, options.tasks),
         "latency": lambda: asyncio.run(latency.measure(report, directory)),
         "http": lambda: asyncio.run(http.measure(report, directory)),

@@ -11,6 +11,7 @@ from angelica.domain.lifecycle import complete, first_state, lapsed
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Released, Snoozed, Succeeded
 from angelica.domain.retry import Exponential, Fixed, Linear, delay
 from angelica.domain.task import TERMINAL, NewTask, Policy, State, Task, TaskError
+from angelica.domain.usage import Usage
 
 WALL = 1_700_000_000 * SECOND
 
@@ -169,3 +170,13 @@ def test_a_task_lapses_at_its_moment(spec, now) -> None:
 @given(specs, nows)
 def test_a_new_task_is_ready_when_it_is_due(spec, now) -> None:
     assert (first_state(spec, now=now) is State.QUEUED) == (spec.run_at <= now.wall)
+
+
+def test_what_an_attempt_took_travels_with_its_end():
+    usage = Usage(1.5, 30 << 20)
+    task = Task(NewTask("t", "f", "{}", WALL, WALL), State.RUNNING, attempt=1)
+    error = TaskError("exception")
+    outcomes = [Succeeded(usage=usage), Failed(error, usage=usage), Snoozed(WALL, usage), Crashed(error, usage)]
+    for outcome in outcomes:
+        assert complete(task, outcome, now=Now(WALL, 0, ""), chance=0.0).usage == usage
+    assert complete(task, Succeeded(), now=Now(WALL, 0, ""), chance=0.0).usage is None

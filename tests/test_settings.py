@@ -10,7 +10,7 @@ import pytest
 from angelica.clock import DAY, SECOND
 from angelica.domain.retry import Profile
 from angelica.durations import format_duration
-from angelica.errors import InvalidValue, NotSupported
+from angelica.errors import InvalidValue
 from angelica.settings import OPTIONS, Settings
 
 
@@ -92,9 +92,49 @@ def test_addresses_of_a_store(tmp_path: Path, given: str | Path, url: str, path:
     assert (settings.url, settings.sqlite_path) == (url, path)
 
 
-def test_a_store_that_is_not_served_yet_says_so(tmp_path: Path) -> None:
-    with pytest.raises(NotSupported, match="PostgreSQL comes in a later release"):
-        load(tmp_path, url="postgresql://localhost/jobs")
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
+def test_a_database_is_an_address_that_is_shown_without_its_password(tmp_path: Path, scheme: str) -> None:
+    url = f"{scheme}://ann:s3cret@db.example.org:5433/jobs?schema=shop"
+    settings = load(tmp_path, url=url)
+    assert (settings.url, settings.postgres_url, settings.sqlite_path) == (url, url, None)
+    assert settings.shown_url == "postgresql://ann@db.example.org:5433/jobs?schema=shop"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (
+            "postgresql:///jobs?host=/run/postgresql&user=ann&password=s3cret",
+            "postgresql:///jobs?host=/run/postgresql&user=ann",
+        ),
+        ("postgresql://ann:s3cret@one:5432,two:5433/jobs", "postgresql://ann@one:5432,two:5433/jobs"),
+        ("postgresql://ann:s3cret@[::1]:5432/jobs?sslpassword=s3cret", "postgresql://ann@[::1]:5432/jobs"),
+    ],
+)
+def test_an_address_as_it_is_shown_leads_to_the_same_place(tmp_path: Path, given: str, shown: str) -> None:
+    assert load(tmp_path, url=given).shown_url == shown
+    assert load(tmp_path, url=shown).shown_url == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://ann:s3cret@db/jobs?schema=pg_catalog", "no name for a schema"),
+        ("postgresql://ann:s3cret@db/jobs?pooler=session", "pooler=transaction"),
+        ("postgresql://ann:s3cret@db:none/jobs", "user:password@host"),
+        ("mysql://ann:s3cret@db/jobs", "postgresql://user:password@host"),
+        ("postgresql://ann:s3cret/1@db/jobs", "percent"),
+        ("postgresql://ann:1/s3cret@db/jobs", "percent"),
+        ("postgresql://ann:a#s3cret@db/jobs", "percent"),
+        ("postgresql://ann:1?s3cret@db/jobs", "percent"),
+        ("postgresql://ann:s3cret@[db/jobs", "user:password@host"),
+    ],
+)
+def test_an_address_that_will_not_do_is_refused_without_its_password(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        load(tmp_path, url=url)
+    assert said in f"{refused.value} {refused.value.hint}"
+    assert "s3cret" not in f"{refused.value} {refused.value.hint}"
 
 
 @pytest.mark.parametrize(

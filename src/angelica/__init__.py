@@ -31,6 +31,7 @@ _HOMES = {
         "NotCancellable",
         "NotFinished",
         "NotFound",
+        "NotLoadable",
         "NotSupported",
         "QueueFull",
         "Refused",

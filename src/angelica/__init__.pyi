@@ -20,6 +20,7 @@ from angelica.errors import InvalidValue as InvalidValue
 from angelica.errors import NotCancellable as NotCancellable
 from angelica.errors import NotFinished as NotFinished
 from angelica.errors import NotFound as NotFound
+from angelica.errors import NotLoadable as NotLoadable
 from angelica.errors import NotSupported as NotSupported
 from angelica.errors import QueueFull as QueueFull
 from angelica.errors import Refused as Refused
@@ -69,6 +70,7 @@ __all__ = [
     "NotCancellable",
     "NotFinished",
     "NotFound",
+    "NotLoadable",
     "NotSupported",
     "Profile",
     "QueueFull",

@@ -65,6 +65,10 @@ class SystemClock:
         self._tick_offset = store.tick - tick
         self._boot = store.boot
 
+    def shift_to(self, wall_offset: int) -> None:
+        """Read the wall clock as another process of this host does, whose offset (microseconds) this is."""
+        self._wall_offset = wall_offset
+
     def now(self) -> Now:
         tick = time.clock_gettime_ns(_TICK_CLOCK) // 1000
         return Now(tick + self._wall_offset, tick + self._tick_offset, self._boot)

@@ -9,10 +9,10 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
 import angelica
-from angelica import process
+from angelica.children import Children
 from angelica.clock import Clock, SystemClock
 from angelica.current import CURRENT
 from angelica.domain.events import EngineState
@@ -20,6 +20,7 @@ from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
 from angelica.keeping import Keeping
+from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.assignment import Assignment
@@ -48,7 +49,7 @@ E = TypeVar("E")
 _NOT_OPEN: Final = "the engine is not open: await engine.start(), or mount it with engine.lifespan"
 
 
-class Engine(Hosting, Scheduling):
+class Engine(Hosting, Living, Children, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -199,6 +200,7 @@ class Engine(Hosting, Scheduling):
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
+            self.refuse_in_child()
             node = self._make_node(self.storage, durable=True)
             await node.start()
             self._node = node
@@ -255,35 +257,6 @@ class Engine(Hosting, Scheduling):
             self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
 
-    def __enter__(self) -> Self:
-        """Run a worker in the background of synchronous code until the block ends."""
-        try:
-            self._portal.call(self.start())
-        except BaseException:
-            self._portal.close()
-            raise
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._portal.call(self.stop())
-        self._portal.close()
-
-    async def __aenter__(self) -> Self:
-        """Run a worker in this event loop until the block ends."""
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.stop()
-
-    def run(self) -> None:
-        """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
-        asyncio.run(process.run_until_signal(self))
-
-    async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
-        await process.run_worker(self, stop, hasten, ready)
-
     @property
     def means(self) -> Means:
         """The clock, the chance and the way of events, as the parts of the runtime take them."""
@@ -298,6 +271,7 @@ class Engine(Hosting, Scheduling):
             number=self._chance.getrandbits(24),
             version=self.version,
             declare=self.declare_schedules if durable else None,
+            child_setup=self.child_setup if durable else None,
         )
 
     async def _start_lane(self) -> None:

@@ -20,6 +20,7 @@ SubmitRefused             a before-submit hook said no
 CommandsDisabled          the configuration has no commands
 CommandNotAllowed         no pattern of the configuration takes the command; `near` is the nearest
 NotFound                    no such task, function, …
+NotLoadable                 no child process can find a function of the `process` executor
 StorageError
 StorageUnavailable        the storage cannot be reached or is busy beyond its bound; safe to repeat
 StorageCorrupt            the storage failed a check
@@ -207,6 +208,16 @@ class NotFound(AngelicaError):
     """There is no such thing."""
 
     code = "not-found"
+
+
+class NotLoadable(AngelicaError):
+    """A child process could not find the application of its worker; `hint` says what to do."""
+
+    code = "not-loadable"
+
+    def __init__(self, problem: str, *, hint: str) -> None:
+        self.hint = hint
+        super().__init__(f"{problem} ({hint})")
 
 
 class StorageError(AngelicaError):

@@ -7,6 +7,8 @@ import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+import msgspec
+
 from angelica.clock import SECOND, Clock
 from angelica.observe.redaction import Redactor
 from angelica.runtime.duty import Duty
@@ -21,7 +23,10 @@ from angelica.runtime.retime import Retimer
 from angelica.runtime.scheduler import Scheduler
 from angelica.runtime.scratch import scratch_directory
 from angelica.runtime.startfile import StartFile
-from angelica.runtime.worker import Worker, WorkerSettings
+from angelica.runtime.warm.crew import ProcessSettings
+from angelica.runtime.warm.wire import Setup
+from angelica.runtime.worker import Worker
+from angelica.runtime.worker_settings import WorkerSettings
 from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
@@ -42,6 +47,7 @@ class Node:
 
     `number` (24 random bits) tells the workers of one process apart. `declare` stores the schedules of the code; a
     node without one is of the memory lane: it keeps no start file, declares and fires nothing, and sweeps nothing.
+    `child_setup` tells what its child processes load; it raises `NotLoadable`. A node without one has none.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Node:
         number: int,
         version: str,
         declare: Callable[[], Awaitable[object]] | None,
+        child_setup: Callable[[], Setup] | None = None,
     ) -> None:
         durable = declare is not None
         worker_id = f"{host_name()}/{os.getpid()}-{number:06x}{'' if durable else '-memory'}"
@@ -63,15 +70,16 @@ class Node:
         self._durable = durable
         self._loop: asyncio.AbstractEventLoop | None = None
         self._declare_schedules = declare
+        self._child_setup = child_setup
         start_file = _start_file(settings, worker_id) if durable else None
-        self.journal = Journal(
-            clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=_redactor().text
-        )
+        self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=scrubber())
+        setup = None if child_setup is None else partial(_with_start_file, child_setup, start_file)
+        wanted = _worker_settings(settings, setup, durable=durable)
         self.worker = Worker(
             storage,
-            _info(settings, clock, registry, worker_id, version, start_file),
+            _info(settings, clock, registry, worker_id, version, start_file, _slots(wanted)),
             registry,
-            _worker_settings(settings, durable=durable),
+            wanted,
             means=means,
             journal=self.journal,
             start_file=start_file,
@@ -103,7 +111,9 @@ class Node:
         return duties
 
     async def start(self) -> None:
-        """Register the worker and begin; raises `StorageUnavailable`."""
+        """Register the worker and begin; raises `StorageUnavailable`, `NotLoadable`."""
+        if self._child_setup is not None:
+            self._child_setup()
         if self._durable:
             await self._declare()
         self._loop = loop = asyncio.get_running_loop()
@@ -161,11 +171,11 @@ def _nudge(loop: asyncio.AbstractEventLoop, duty: Duty) -> None:
     loop.call_soon_threadsafe(duty.nudge)
 
 
-def _redactor() -> Redactor:
+def scrubber() -> Callable[[str], str]:
     """Return what takes secrets out of stored logs: what looks like one, and the environment's own by value."""
     redactor = Redactor()
     redactor.add(*(value for name, value in os.environ.items() if redactor.tells(name.lower())))
-    return redactor
+    return redactor.text
 
 
 def make_lane(clock: Clock) -> MemoryStorage:
@@ -193,6 +203,7 @@ def _info(
     worker_id: str,
     version: str,
     start_file: StartFile | None,
+    slots: int,
 ) -> WorkerInfo:
     now = clock.now()
     pid = os.getpid()
@@ -204,7 +215,7 @@ def _info(
         pid_started=pid_started(pid),
         version=version,
         started_at=now.wall,
-        slots=settings.slots or ASYNC_SLOTS,
+        slots=slots,
         queues=settings.queues,
         functions=tuple(registry.names()),
         start_file=None if start_file is None else str(start_file.path),
@@ -212,11 +223,46 @@ def _info(
     )
 
 
-def _worker_settings(settings: Settings, *, durable: bool) -> WorkerSettings:
-    threads = min(32, (os.cpu_count() or 1) + 4)
+def _with_start_file(child_setup: Callable[[], Setup], start_file: StartFile | None) -> Setup:
+    path = None if start_file is None else str(start_file.path)
+    return msgspec.structs.replace(child_setup(), start_file=path)
+
+
+def _process_settings(settings: Settings, setup: Callable[[], Setup]) -> ProcessSettings:
+    return ProcessSettings(
+        slots=_children(settings),
+        grace=settings.kill_grace / SECOND,
+        max_tasks=settings.process_max_tasks,
+        max_memory=settings.process_max_memory,
+        max_age=settings.process_max_age,
+        setup=setup,
+    )
+
+
+def _threads() -> int:
+    return min(32, (os.cpu_count() or 1) + 4)
+
+
+def _children(settings: Settings) -> int:
+    """Return how many child processes there may be: one for each CPU that this process may use."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # a system without affinities
+        cpus = os.cpu_count() or 1
+    wanted = settings.process_slots or cpus
+    return wanted if settings.slots is None else min(wanted, settings.slots)
+
+
+def _slots(settings: WorkerSettings) -> int:
+    """Return how many tasks a worker runs at a time, over all its executors."""
+    processes = 0 if settings.processes is None else settings.processes.slots
+    return settings.cap or settings.async_slots + settings.thread_slots + processes
+
+
+def _worker_settings(settings: Settings, child_setup: Callable[[], Setup] | None, *, durable: bool) -> WorkerSettings:
     return WorkerSettings(
         async_slots=settings.slots or ASYNC_SLOTS,
-        thread_slots=settings.slots or threads,
+        thread_slots=settings.slots or _threads(),
         cap=settings.slots,
         lease=LeaseTimes(
             ttl=settings.lease_ttl / SECOND if durable else LANE_LEASE,
@@ -226,4 +272,5 @@ def _worker_settings(settings: Settings, *, durable: bool) -> WorkerSettings:
         grace=settings.grace / SECOND,
         poll=settings.poll / SECOND,
         checkpoint_limit=settings.checkpoint_limit,
+        processes=None if child_setup is None else _process_settings(settings, child_setup),
     )

@@ -77,6 +77,36 @@ class Settings:
         "None: 1,000 async ones, and min(32, CPUs + 4) in threads.",
         shown="none",
     )
+    process_slots: int | None = option(
+        None,
+        optional(options.whole(1, 1024)),
+        "Child processes of one worker process, for functions of the `process` executor. None: one for each CPU.",
+        shown="none",
+    )
+    kill_grace: int = option(
+        2 * SECOND,
+        options.duration(0, HOUR),
+        "How long a task in a child process may go on after it was told to stop, before it is killed.",
+        shown="2s",
+    )
+    process_max_tasks: int | None = option(
+        None,
+        optional(options.whole(1, 10**9)),
+        "Attempts after which a child process is replaced. None: any number.",
+        shown="none",
+    )
+    process_max_memory: int | None = option(
+        None,
+        optional(options.size(MIB, 1024 * 1024 * MIB)),
+        "Memory (resident, measured after each attempt) above which a child process is replaced. None: any amount.",
+        shown="none",
+    )
+    process_max_age: int | None = option(
+        None,
+        optional(options.duration(SECOND, 366 * DAY)),
+        "Age at which a child process is replaced, after its attempt. None: never.",
+        shown="none",
+    )
     queues: tuple[str, ...] | None = option(
         None, optional(options.texts), "The queues that workers serve. None: every queue.", shown="none"
     )
@@ -265,7 +295,8 @@ def _read(key: str, value: Any, origin: str) -> Any:
     except InvalidValue:
         raise
     except ValueError as error:
-        raise InvalidValue(f"/{key}", f"{value!r} will not do (from {origin})", hint=f"must be {error}") from None
+        cited = "this address" if key == "url" and "@" in str(value) else repr(value)  # it may hold a password
+        raise InvalidValue(f"/{key}", f"{cited} will not do (from {origin})", hint=f"must be {error}") from None
 
 
 def _check_known(key: str, origin: str) -> None:

@@ -40,12 +40,15 @@ def make_storage(
 
 
 def make_side(settings: Settings) -> FullSide:
-    """Return the store that the settings name as a side of a move, not opened yet; raises `AngelicaError`."""
+    """Return the store that the settings name as a side of a move, not opened yet; raises `AngelicaError`.
+
+    Whatever `durability` says, a move has all on disk before it commits: the other store is of no use afterwards.
+    """
     path = settings.sqlite_path
     if path is not None:
         from angelica.storage.sqlite.moving import SqliteSide
 
-        return SqliteSide(path, durability=settings.durability, auto_migrate=settings.auto_migrate is not False)
+        return SqliteSide(path, auto_migrate=settings.auto_migrate is not False)
     if settings.postgres_url is None:
         raise InvalidValue("/url", "a store in memory ends with its process", hint="name a file, or postgresql://…")
     with _driver():

@@ -15,6 +15,8 @@ import pytest
 
 from tests.cli.conftest import APP, Server, command, environment, serving
 
+SLOTS = 1_000 + min(32, (os.cpu_count() or 1) + 4) + len(os.sched_getaffinity(0))
+
 
 def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
     answer = httpx2.post(url, json=body, timeout=10)
@@ -25,7 +27,7 @@ def post(url: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
 def test_from_start_to_stop(run, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     with serving(tmp_path, "dev", "app:engine") as server:
-        assert server.out.splitlines()[0].endswith("angelica.db (created)  1 worker, 1000 slots")
+        assert server.out.splitlines()[0].endswith(f"angelica.db (created)  1 worker, {SLOTS} slots")
         assert "Try      curl -sX POST localhost:" in server.out
         status, task = post(server.url + "/tasks", {"name": "angelica.hello", "kwargs": {"who": "world"}})
         assert status == 201

@@ -1,10 +1,6 @@
 from __future__ import annotations
 
-import pytest
+from tests.http.stores import house, over_stores
 
-from tests.http.house import House
-
-
-@pytest.fixture
-def house() -> House:
-    return House()
+__all__ = ["house"]
+pytest_generate_tests = over_stores

@@ -1,17 +1,20 @@
-"""The real engine in a host application, on a real file."""
+"""The real engine in a host application, on a real store."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fastapi import FastAPI
 
 import angelica
 from tests.http.house import browse
+from tests.postgres.session import session
 
 
-def test_from_the_request_to_the_result(tmp_path: Path) -> None:
-    engine = angelica.Engine(tmp_path / "angelica.db")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_from_the_request_to_the_result(tmp_path: Path, kind: str) -> None:
+    engine = angelica.Engine(tmp_path / "angelica.db" if kind == "sqlite" else session().fresh_url())
     app = FastAPI(lifespan=engine.lifespan)
     engine.mount(app, "/angelica")
 

@@ -53,9 +53,9 @@ def test_a_running_task_is_stopped_within_a_second(kind, url):
     run(story())
 
 
-def test_another_engine_on_the_same_file_stops_a_running_task_within_a_second(tmp_path):
+def test_another_engine_on_the_same_file_stops_a_running_task_within_a_second(shared):
     async def story():
-        here, there = (engine_on(tmp_path / "a.db", heartbeat=5) for _ in range(2))
+        here, there = (engine_on(shared, heartbeat=5) for _ in range(2))
         sleeper, begun = declare_sleeper(here)
         async with here:
             await there.start(worker=False)

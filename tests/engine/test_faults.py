@@ -14,10 +14,12 @@ from angelica.domain.task import State
 from angelica.errors import StorageUnavailable
 from angelica.runtime import worker
 from angelica.storage.memory import MemoryStorage
+from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.protocol import TaskFilter
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.storage.wrap import WRITES, Wrapping
 from tests.engine.house_of_engines import end_of, engine_on, run, stands, until
+from tests.postgres.session import session
 
 
 class Outage(Wrapping):
@@ -38,9 +40,15 @@ class Outage(Wrapping):
         raise StorageUnavailable(f"{verb} failed")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def inner(request, tmp_path):
-    return MemoryStorage(SystemClock()) if request.param == "memory" else SqliteStorage(tmp_path / "a.db")
+    match request.param:
+        case "memory":
+            return MemoryStorage(SystemClock())
+        case "sqlite":
+            return SqliteStorage(tmp_path / "a.db")
+        case _:
+            return PostgresStorage(session().fresh_url())
 
 
 def engine_over(store, **settings):

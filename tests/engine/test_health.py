@@ -2,11 +2,15 @@
 
 import asyncio
 
+import psycopg
+import pytest
+
 from angelica.engine import Engine
+from angelica.storage.postgres import insight
 
 
-def test_ready_tasks_without_a_living_worker_are_told(tmp_path) -> None:
-    engine = Engine(str(tmp_path / "a.db"))
+def test_ready_tasks_without_a_living_worker_are_told(shared) -> None:
+    engine = Engine(str(shared))
 
     @engine.task(name="f")
     async def f() -> None: ...
@@ -24,3 +28,22 @@ def test_ready_tasks_without_a_living_worker_are_told(tmp_path) -> None:
             assert "workers" not in (await engine.service.health()).detail
 
     asyncio.run(play())
+
+
+def test_a_session_that_keeps_dead_rows_is_told_and_no_failure(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(insight, "WARN_AFTER", 0.0)
+    engine = Engine(postgres_url)
+
+    async def play() -> None:
+        await engine.start(worker=False)
+        health = await engine.service.health()
+        assert health.failing == ()
+        (warning,) = health.detail["store"]["warnings"]
+        assert warning.endswith(f": select pg_terminate_backend({idle.info.backend_pid})")
+        await engine.stop()
+
+    with psycopg.connect(postgres_url.partition("?")[0]) as idle:
+        idle.execute("select pg_current_xact_id()")
+        asyncio.run(play())

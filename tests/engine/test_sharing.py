@@ -110,9 +110,9 @@ def test_a_worker_does_not_claim_slow_tasks_that_it_has_no_slot_for(url):
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
-def test_two_workers_on_one_store_both_get_work(kind, tmp_path):
+def test_two_workers_on_one_store_both_get_work(kind, shared):
     async def story():
-        engines = [engine_on(tmp_path / "a.db", slots=2) for _ in range(2)]
+        engines = [engine_on(shared, slots=2) for _ in range(2)]
         crowds = [Crowd(), Crowd()]
         functions = [crowded(e, kind, c, 0.02) for e, c in zip(engines, crowds, strict=True)]
         async with engines[0], engines[1]:
@@ -126,10 +126,10 @@ def test_two_workers_on_one_store_both_get_work(kind, tmp_path):
     run(story())
 
 
-def test_slow_tasks_that_follow_quick_ones_are_not_hoarded(tmp_path):
+def test_slow_tasks_that_follow_quick_ones_are_not_hoarded(shared):
     # The quick ones teach the first worker to claim ahead; of the slow ones it must hand back what it cannot begin.
     async def story():
-        first, second = (engine_on(tmp_path / "a.db", slots=2) for _ in range(2))
+        first, second = (engine_on(shared, slots=2) for _ in range(2))
         go = asyncio.Event()
         begun = {0: 0, 1: 0}
 
@@ -194,9 +194,9 @@ async def until_held(handle):
         await asyncio.sleep(0.003)
 
 
-def test_a_worker_serves_the_queues_that_it_was_given(tmp_path):
+def test_a_worker_serves_the_queues_that_it_was_given(shared):
     async def story():
-        mail, etl = engine_on(tmp_path / "a.db", queues="mail"), engine_on(tmp_path / "a.db", queues="etl")
+        mail, etl = engine_on(shared, queues="mail"), engine_on(shared, queues="etl")
         ran = []
         for name, engine in (("mail", mail), ("etl", etl)):
 

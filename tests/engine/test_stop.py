@@ -26,9 +26,9 @@ async def look(engine_url, *task_ids):
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
-def test_what_runs_may_finish_and_what_waits_goes_back_at_no_cost(kind, tmp_path):
+def test_what_runs_may_finish_and_what_waits_goes_back_at_no_cost(kind, shared):
     async def story():
-        url = tmp_path / "a.db"
+        url = shared
         engine = engine_on(url, slots=1)
         begun, go = threading.Event(), threading.Event()
 
@@ -65,9 +65,9 @@ def test_what_runs_may_finish_and_what_waits_goes_back_at_no_cost(kind, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
-def test_what_does_not_finish_in_time_is_stopped_and_handed_back_at_no_cost(kind, tmp_path):
+def test_what_does_not_finish_in_time_is_stopped_and_handed_back_at_no_cost(kind, shared):
     async def story():
-        url = tmp_path / "a.db"
+        url = shared
         engine = engine_on(url, grace=0.1)
         begun, stopped = threading.Event(), threading.Event()
 
@@ -104,9 +104,9 @@ def test_what_does_not_finish_in_time_is_stopped_and_handed_back_at_no_cost(kind
     run(story())
 
 
-def test_a_second_stop_signal_cuts_the_grace_short(tmp_path):
+def test_a_second_stop_signal_cuts_the_grace_short(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db", grace=60)
+        engine = engine_on(shared, grace=60)
         begun = asyncio.Event()
 
         @engine.task
@@ -124,15 +124,15 @@ def test_a_second_stop_signal_cuts_the_grace_short(tmp_path):
         hasten.set()
         await stopping
         assert time.monotonic() - asked < 3.0
-        (task,) = await look(tmp_path / "a.db", handle.id)
+        (task,) = await look(shared, handle.id)
         assert (task.state, task.failures, task.crashes) == (State.QUEUED, 0, 0)
 
     run(story())
 
 
-def test_a_coroutine_that_will_not_stop_does_not_hold_up_the_stop(tmp_path):
+def test_a_coroutine_that_will_not_stop_does_not_hold_up_the_stop(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db", grace=0.05)
+        engine = engine_on(shared, grace=0.05)
         begun, release = asyncio.Event(), asyncio.Event()
 
         @engine.task
@@ -151,17 +151,17 @@ def test_a_coroutine_that_will_not_stop_does_not_hold_up_the_stop(tmp_path):
         await engine.stop()
         assert time.monotonic() - asked < 4.0
         release.set()
-        (task,) = await look(tmp_path / "a.db", handle.id)
+        (task,) = await look(shared, handle.id)
         assert task.state is State.QUEUED
 
     run(story())
 
 
-def test_a_thread_that_will_not_stop_does_not_hold_up_the_stop(tmp_path):
+def test_a_thread_that_will_not_stop_does_not_hold_up_the_stop(shared):
     release = threading.Event()
 
     async def story():
-        engine = engine_on(tmp_path / "a.db", grace=0.05)
+        engine = engine_on(shared, grace=0.05)
         begun = threading.Event()
 
         @engine.task
@@ -175,16 +175,16 @@ def test_a_thread_that_will_not_stop_does_not_hold_up_the_stop(tmp_path):
         asked = time.monotonic()
         await engine.stop()
         assert time.monotonic() - asked < 4.0
-        (task,) = await look(tmp_path / "a.db", handle.id)
+        (task,) = await look(shared, handle.id)
         assert task.state is State.QUEUED
 
     run(story())
     release.set()
 
 
-def test_a_task_that_finishes_in_the_grace_may_still_hand_on_work(tmp_path):
+def test_a_task_that_finishes_in_the_grace_may_still_hand_on_work(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db")
+        engine = engine_on(shared)
         begun, go, ids = asyncio.Event(), asyncio.Event(), []
 
         @engine.task
@@ -203,15 +203,15 @@ def test_a_task_that_finishes_in_the_grace_may_still_hand_on_work(tmp_path):
         await until(lambda: engine.state == "SHUTDOWN")
         go.set()
         await stopping
-        (task,) = await look(tmp_path / "a.db", *ids)
+        (task,) = await look(shared, *ids)
         assert task.state is State.QUEUED
 
     run(story())
 
 
-def test_an_engine_can_be_used_again_after_a_stop(tmp_path):
+def test_an_engine_can_be_used_again_after_a_stop(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db")
+        engine = engine_on(shared)
 
         @engine.task
         async def f():
@@ -230,9 +230,9 @@ def test_an_engine_can_be_used_again_after_a_stop(tmp_path):
     run(story())
 
 
-def test_a_stopped_engine_takes_work_again_when_its_store_is_opened_again(tmp_path):
+def test_a_stopped_engine_takes_work_again_when_its_store_is_opened_again(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db")
+        engine = engine_on(shared)
 
         @engine.task
         async def f():
@@ -263,7 +263,7 @@ def open_files():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_twenty_lives_leave_nothing_behind(tmp_path):
+def test_twenty_lives_leave_nothing_behind(tmp_path, shared):
     async def life(url):
         engine = engine_on(url)
 
@@ -285,7 +285,7 @@ def test_twenty_lives_leave_nothing_behind(tmp_path):
             assert await (await fleeting.aenqueue()).aresult(5) == 3
 
     async def story():
-        url = tmp_path / "a.db"
+        url = shared
         await life(url)
         gc.collect()
         before = (open_files(), tasks(), sorted(p.name for p in tmp_path.rglob("*")))
@@ -308,9 +308,9 @@ def engine_threads():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("angelica")]
 
 
-def test_a_handler_is_told_that_it_must_stop(tmp_path):
+def test_a_handler_is_told_that_it_must_stop(shared):
     async def story():
-        engine = engine_on(tmp_path / "a.db", grace=0.1)
+        engine = engine_on(shared, grace=0.1)
         seen, begun = [], threading.Event()
 
         @engine.task

@@ -107,8 +107,8 @@ def test_a_blocking_call_on_the_loop_that_must_serve_it_is_refused_and_does_not_
         assert "aenqueue" in outer.enqueue().result(10)
 
 
-def test_submitting_without_a_worker_and_shutting_down(tmp_path):
-    engine = engine_on(tmp_path / "a.db")
+def test_submitting_without_a_worker_and_shutting_down(shared):
+    engine = engine_on(shared)
     add, _ = plain(engine)
     handle = add.enqueue(1)
     assert handle.state is State.QUEUED
@@ -118,8 +118,8 @@ def test_submitting_without_a_worker_and_shutting_down(tmp_path):
         assert engine.handle(handle.id).result(10) == 2
 
 
-def test_the_memory_lane_of_blocking_code_ends_with_the_shutdown(tmp_path):
-    engine = engine_on(tmp_path / "a.db")
+def test_the_memory_lane_of_blocking_code_ends_with_the_shutdown(shared):
+    engine = engine_on(shared)
     _, fleeting = plain(engine)
     for _ in range(3):
         assert fleeting.enqueue(1).result(10) == 1
@@ -127,8 +127,8 @@ def test_the_memory_lane_of_blocking_code_ends_with_the_shutdown(tmp_path):
         assert [t.name for t in threading.enumerate() if t.name.startswith("angelica")] == []
 
 
-def test_the_lane_may_have_begun_in_blocking_code_before_the_engine_starts_in_a_loop(tmp_path):
-    engine = engine_on(tmp_path / "a.db")
+def test_the_lane_may_have_begun_in_blocking_code_before_the_engine_starts_in_a_loop(shared):
+    engine = engine_on(shared)
     add, fleeting = plain(engine)
     assert fleeting.enqueue(1).result(10) == 1
 
@@ -172,9 +172,9 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_an_engine_that_was_open_before_a_fork_says_so_in_the_child(tmp_path):
+def test_an_engine_that_was_open_before_a_fork_says_so_in_the_child(shared):
     done = subprocess.run(
-        [sys.executable, "-c", FORKS.format(url=str(tmp_path / "a.db"))],
+        [sys.executable, "-c", FORKS.format(url=str(shared))],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,
@@ -184,8 +184,8 @@ def test_an_engine_that_was_open_before_a_fork_says_so_in_the_child(tmp_path):
     assert done.returncode == 42, done.stderr
 
 
-def test_two_engines_on_one_file_in_one_process(tmp_path):
-    one, two = engine_on(tmp_path / "a.db"), engine_on(tmp_path / "a.db")
+def test_two_engines_on_one_file_in_one_process(shared):
+    one, two = engine_on(shared), engine_on(shared)
     ran = []
     for name, engine in (("one", one), ("two", two)):
 

@@ -6,11 +6,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.http.house import House
+from tests.http.stores import house, over_stores
 
-
-@pytest.fixture
-def house() -> House:
-    return House()
+__all__ = ["house"]
+pytest_generate_tests = over_stores
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""A host for the API under test: the memory storage, a clock that stands still, and a hand that plays the worker."""
+"""A host for the API under test: a storage, a clock that stands still, and a hand that plays the worker."""
 
 from __future__ import annotations
 
 import asyncio
 import hmac
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.schedules import Schedules
 from angelica.runtime.service import Service
 from angelica.storage.memory import MemoryStorage
-from angelica.storage.protocol import Beat, Claim, LogLine, WorkerInfo
+from angelica.storage.protocol import Beat, Claim, LogLine, Storage, WorkerInfo
 
 TOKEN = "angelica_" + "x" * 43
 LOOPBACK = ("127.0.0.1", 50_000)
@@ -87,9 +87,11 @@ class House:
     tokens: HouseTokens | None = field(default_factory=HouseTokens)
     mounted_at: str = ""
     starts: int = 0
+    store: Callable[[ManualClock], Storage] = MemoryStorage
 
     def __post_init__(self) -> None:
-        self.storage = MemoryStorage(self.clock)
+        self._loop: asyncio.Runner | None = None if self.store is MemoryStorage else asyncio.Runner()
+        self.storage = self.store(self.clock)
         self.started_at: int | None = self.clock.now().wall
         self._random = random.Random(7)
         self.lane = MemoryStorage(self.clock, url="memory:lane")
@@ -144,7 +146,14 @@ class House:
         async def run() -> Any:
             return await work
 
-        return asyncio.run(run())
+        # One loop for all, where a storage has to connect again on another.
+        return asyncio.run(run()) if self._loop is None else self._loop.run(run())
+
+    def close(self) -> None:
+        """Close the storage."""
+        self.do(self.storage.close())
+        if self._loop is not None:
+            self._loop.close()
 
     def client(self, mode: Mode = "dev", *, auth: AuthCallable | None = None, **options: Any) -> TestClient:
         """A client of the API as its own application."""

@@ -12,6 +12,8 @@ from angelica.http.host import Principal
 from angelica.http.routes import endpoints
 from tests.http.house import LOOPBACK, TOKEN, House
 
+STORES = ("memory",)  # who may call is decided before a store is asked
+
 STRANGER = ("203.0.113.7", 40_000)
 TABLE = endpoints()
 

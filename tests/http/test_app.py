@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from starlette.testclient import TestClient
@@ -9,7 +10,8 @@ from angelica.errors import StorageUnavailable
 from angelica.http.answers import SECURITY
 from angelica.http.problems import KINDS
 from angelica.http.routes import endpoints
-from tests.http.house import House
+from angelica.storage.protocol import StoreStatus, StoreWarning
+from tests.http.house import TOKEN, House
 
 PATHS = [
     "/tasks",
@@ -23,7 +25,11 @@ PATHS = [
     "/tasks?x=1",
 ]
 
+NO_STORE = pytest.mark.parametrize("store", ["memory"])
+"""For what is the same on all stores, and tried many times over."""
 
+
+@NO_STORE
 @pytest.mark.parametrize("path", PATHS)
 def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
     answer = client.get(path)
@@ -61,6 +67,7 @@ def test_the_alias_links_to_itself(client: TestClient) -> None:
     assert client.get("/api/v1/nothing").status_code == 404
 
 
+@NO_STORE
 @pytest.mark.parametrize("slug", sorted(KINDS))
 def test_every_problem_explains_itself(client: TestClient, slug: str) -> None:
     told = client.get(f"/problems/{slug}").json()
@@ -115,6 +122,23 @@ def test_health(client: TestClient, house: House, monkeypatch: pytest.MonkeyPatc
     house.started_at = None
     assert client.get("/health").json()["failing"] == ["engine"]
     assert client.get("/health").status_code == 503
+
+
+def test_what_a_store_warns_of_is_told_to_whom_may_know(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    status = house.do(house.storage.status())
+    warned = replace(status, warnings=(StoreWarning("horizon", "pid 7 is idle", "select pg_terminate_backend(7)"),))
+
+    async def say() -> StoreStatus:
+        return warned
+
+    monkeypatch.setattr(house.storage, "status", say)
+    known = {"Authorization": f"Bearer {TOKEN}"}
+    for client, told in ((house.client("token"), False), (house.client("token", headers=known), True)):
+        answer = client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
+        assert ("pg_terminate_backend(7)" in answer.text) == told
+    status = house.client("token", headers=known).get("/api/status").json()
+    assert (status["failing"], len(status["store"]["warnings"])) == ([], 1)
 
 
 def test_status_counts_tasks_and_queues(client: TestClient, house: House) -> None:

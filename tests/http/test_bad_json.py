@@ -7,6 +7,8 @@ from starlette.testclient import TestClient
 
 from tests.http.house import House
 
+STORES = ("memory",)  # what cannot be read is refused before a store is asked
+
 JSON = {"content-type": "application/json"}
 
 

@@ -20,12 +20,12 @@ from tests.storage.world import LEASE, new, worker_info
 class Scene:
     """A store, a worker `w1` of host `h` that holds tasks, and a janitor on some host."""
 
-    def __init__(self, *, host="elsewhere", boot="boot-0", alive=True):
+    def __init__(self, *, host="elsewhere", place="here", alive=True):
         self.clock = ManualClock()
         self.storage = MemoryStorage(self.clock)
         self.events = []
         means = Means(self.clock, lambda: 0.0, self.events.append)
-        self.janitor = Janitor(self.storage, Host(host, boot, lambda pid, started: alive), means=means)
+        self.janitor = Janitor(self.storage, Host(host, place, lambda pid, started: alive), means=means)
 
     async def hold(self, *names, begun=()):
         await self.storage.open()
@@ -81,10 +81,15 @@ def test_a_lease_that_ran_out_blames_what_had_begun_and_releases_the_rest():
     [
         ({"host": "h", "alive": False}, True),
         ({"host": "h", "alive": True}, False),
-        ({"host": "h", "alive": True, "boot": "boot-1"}, True),
+        ({"host": "h", "alive": False, "place": "another"}, False),
         ({"host": "elsewhere", "alive": False}, False),
     ],
-    ids=["its process is gone", "its process lives", "the host has booted since", "another host's process"],
+    ids=[
+        "its process is gone",
+        "its process lives",
+        "another boot or container of a host of that name",
+        "another host's process",
+    ],
 )
 def test_a_worker_of_this_host_is_settled_at_once_when_its_process_is_gone(scene, settled):
     async def story():

@@ -16,12 +16,14 @@ from angelica.runtime.schedule_drafts import read_schedule
 from angelica.runtime.scheduler import Scheduler
 from angelica.runtime.schedules import Schedules
 from angelica.storage.memory import MemoryStorage
+from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.protocol import Beat, Claim, TaskFilter, WorkerInfo
 from angelica.storage.sqlite.adapter import SqliteStorage
+from tests.postgres.session import session
 from tests.runtime.house_of_functions import registry, settings
 
 START = 1_780_272_000 * SECOND  # 2026-06-01T00:00Z, a Monday
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "postgres")
 ROOM = (("async", 10_000), ("thread", 100))
 WORKER = WorkerInfo("w", "h", "boot-0", 1, 1, "0", 0, 10)
 
@@ -105,16 +107,23 @@ class Office:
         return await self.tasks(State.QUEUED)
 
 
+def make_storage(kind, directory, clock):
+    """Return a fresh storage of a kind, which need not wait for the disk."""
+    match kind:
+        case "memory":
+            return MemoryStorage(clock)
+        case "sqlite":
+            return SqliteStorage(directory / "angelica.db", clock, durability="fast")
+        case _:
+            return PostgresStorage(session().fresh_url(), clock, durability="fast")
+
+
 def in_office(kind, tmp_path, story):
     """Open an office over an adapter, let the story happen in it, close it."""
 
     async def open_close():
         clock = ManualClock(wall=START)
-        storage = (
-            MemoryStorage(clock)
-            if kind == "memory"
-            else SqliteStorage(tmp_path / "angelica.db", clock, durability="fast")
-        )
+        storage = make_storage(kind, tmp_path, clock)
         await storage.open()
         try:
             return await story(Office(storage, clock))

@@ -12,8 +12,8 @@ from angelica.domain.schedule import CatchUp, Overlap, SkipReason
 from angelica.runtime.means import Means
 from angelica.runtime.scheduler import Scheduler
 from angelica.storage.protocol import ScheduleFilter, SchedulePut
-from angelica.storage.sqlite.adapter import SqliteStorage
 from tests.schedules.house import START, schedule
+from tests.schedules.office import make_storage
 
 SCHEDULES = 1_000
 MISSED = 1_440
@@ -48,10 +48,15 @@ class Away:
         return found.items
 
 
-def after_a_day(tmp_path, story, **rules):
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request):
+    return request.param
+
+
+def after_a_day(kind, tmp_path, story, **rules):
     async def play():
         clock = ManualClock(wall=START)
-        storage = SqliteStorage(tmp_path / "angelica.db", clock, durability="fast")
+        storage = make_storage(kind, tmp_path, clock)
         await storage.open()
         try:
             puts = [SchedulePut(schedule(id=f"s{n}", **rules)) for n in range(SCHEDULES)]
@@ -68,7 +73,7 @@ def after_a_day(tmp_path, story, **rules):
 @pytest.mark.slow
 @pytest.mark.parametrize("overlap", [Overlap.ALLOW, Overlap.QUEUE_ALL])
 @pytest.mark.parametrize(("catch_up", "runs"), [(CatchUp.SKIP, 0), (CatchUp.LATEST, 1), (CatchUp.ALL, KEPT)])
-def test_each_policy_makes_its_runs_of_a_day(tmp_path, catch_up, runs, overlap) -> None:
+def test_each_policy_makes_its_runs_of_a_day(kind, tmp_path, catch_up, runs, overlap) -> None:
     async def story(away):
         peak = await away.come_back()
         assert peak < MEGABYTES * 2**20, f"{peak / 2**20:.1f} MiB"
@@ -88,4 +93,4 @@ def test_each_policy_makes_its_runs_of_a_day(tmp_path, catch_up, runs, overlap) 
                 MISSED if catch_up is CatchUp.LATEST else None
             ] * runs
 
-    after_a_day(tmp_path, story, catch_up=catch_up, overlap=overlap, max_catchup=KEPT)
+    after_a_day(kind, tmp_path, story, catch_up=catch_up, overlap=overlap, max_catchup=KEPT)

@@ -15,11 +15,6 @@ NIGHTLY = {"schedule_id": "nightly", "name": "render", "cron": "0 0 2 * * ?", "t
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
-
-
-@pytest.fixture
 def client(house: House) -> Iterator[TestClient]:
     with house.client() as client:
         yield client

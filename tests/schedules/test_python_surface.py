@@ -13,7 +13,8 @@ from angelica.clock import SECOND, ManualClock
 from angelica.domain.events import ScheduleChanged, SchedulesFired
 from angelica.domain.schedule import Overlap, Phase
 from angelica.runtime.functions import AsyncFunction, Function
-from angelica.testing.kit import STORES, TestClock, TestWorker, in_test, make_test_storage
+from angelica.testing.kit import STORES, TestClock, TestWorker, discard, in_test, make_test_storage
+from tests.postgres.session import session
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -42,8 +43,12 @@ class Shop:
 
 
 @pytest.fixture(params=STORES)
-def shop(request, tmp_path) -> Iterator[Shop]:
-    return Shop(tmp_path, request.param)
+def shop(request, tmp_path, monkeypatch) -> Iterator[Shop]:
+    if request.param == "postgres":
+        monkeypatch.setenv("ANGELICA_TEST_POSTGRES", session().server().url())
+    made = Shop(tmp_path, request.param)
+    yield made
+    discard(made.storage)
 
 
 def test_the_decorator_declares_and_leaves_the_function_alone(shop) -> None:

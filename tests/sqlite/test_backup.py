@@ -105,6 +105,19 @@ def test_a_check_finds_wrong_counts_and_orphans(path: Path, world: World) -> Non
     )
 
 
+def test_counters_are_repaired(path: Path, world: World) -> None:
+    storage = world.storage
+    assert isinstance(storage, SqliteStorage)
+    world.submit(new("a"), new("b"))
+    other = apsw.Connection(str(path))
+    other.execute("update counters set n = n + 5")
+    other.close()
+    assert world.run(storage.recount()) == 1
+    assert world.run(storage.check()).ok
+    assert world.counts() == {("default", "queued"): 2}
+    assert world.run(storage.recount()) == 0
+
+
 def test_vacuum_gives_pages_back(world: World, path: Path) -> None:
     storage = world.storage
     assert isinstance(storage, SqliteStorage)

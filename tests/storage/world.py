@@ -49,6 +49,7 @@ def worker_info(name: str = "w1", *, boot: str = "boot-0", functions: tuple[str,
         started_at=START,
         slots=10,
         functions=functions,
+        place="here",
     )
 
 

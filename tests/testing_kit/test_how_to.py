@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres.session import session
 from tests.testing_kit.loading import LOAD
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,13 +19,15 @@ FILE = re.compile(r"^```python title=\"([^\"]+)\"\n(.*?)^```$", re.DOTALL | re.M
 SETTINGS = re.compile(r"^```ini\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("store", ["memory", "sqlite", "postgres"])
 def test_the_tests_on_the_page_pass(store, tmp_path):
     text = PAGE.read_text("utf-8")
     for name, code in FILE.findall(text):
         (tmp_path / name).write_text(code, "utf-8")
     (tmp_path / "pytest.ini").write_text(SETTINGS.findall(text)[0] + "pythonpath = .\n", "utf-8")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANGELICA_", "PYTEST_"))}
+    if store == "postgres":
+        kept["ANGELICA_TEST_POSTGRES"] = session().server().url()
     command = [sys.executable, "-m", "pytest", "-q", *LOAD, f"--angelica-store={store}"]
     done = subprocess.run(
         command,

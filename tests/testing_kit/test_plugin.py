@@ -6,10 +6,14 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
+from tests.postgres import binaries
+from tests.postgres.session import session
 from tests.testing_kit.loading import LOAD
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,7 +65,7 @@ async def slow():
 """
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def suite(request, tmp_path):
     """Runs a test file against the app above and returns what pytest said."""
     (tmp_path / "shop.py").write_text(APP, "utf-8")
@@ -69,12 +73,14 @@ def suite(request, tmp_path):
         "[pytest]\nangelica_app = shop:engine\npythonpath = .\nfilterwarnings = error\n", "utf-8"
     )
 
-    def run(tests, *arguments, app=True):
+    def run(tests, *arguments, app=True, server=None):
         if not app:
             (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", "utf-8")
         (tmp_path / "test_shop.py").write_text(textwrap.dedent(tests), "utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
         environment.pop("PYTEST_ADDOPTS", None)
+        if request.param == "postgres":
+            environment["ANGELICA_TEST_POSTGRES"] = server or session().server().url()
         command = [sys.executable, "-m", "pytest", "-q", *LOAD, "-p", "no:cacheprovider"]
         done = subprocess.run(
             [*command, f"--angelica-store={request.param}", *arguments],
@@ -299,3 +305,50 @@ def test_whatever_a_handler_raises_is_an_end_and_not_the_tests_end(suite):
             assert angelica_worker.drain() == {"failed": 2}
     """
     passed(suite(tests, app=False), 3)
+
+
+@pytest.mark.parametrize("suite", ["postgres"], indirect=True)
+def test_nothing_is_left_on_a_server_that_was_given(suite, postgres_cluster):
+    tests = """
+        import shop
+
+        def test_it(angelica_engine, angelica_worker):
+            shop.fleeting.enqueue(1)
+            shop.send.enqueue(shop.Letter("a"))
+            angelica_worker.drain()
+    """
+    passed(suite(tests), 1)
+    named = "select count(*) from pg_namespace where nspname like 'angelica_test_%'"
+    assert postgres_cluster.run(named) == [(0,)]
+
+
+@pytest.mark.parametrize("suite", ["postgres"], indirect=True)
+def test_a_server_of_the_runs_own_ends_with_it(suite, tmp_path):
+    tests = """
+        from pathlib import Path
+
+        import shop
+        from angelica.testing.postgres import server_url
+
+
+        def test_it(angelica_engine, angelica_worker):
+            Path("address").write_text(server_url())
+            shop.send.enqueue(shop.Letter("a"))
+            assert angelica_worker.drain() == {"succeeded": 1}
+    """
+    if binaries.given_url() is not None:
+        pytest.skip("a server was given, so there may be no programs of one")
+    programs = binaries.reachable(binaries.find(), session().place("kit").parent)
+    passed(suite(tests, server=str(programs)), 1)
+    directory = Path(unquote((tmp_path / "address").read_text("utf-8").partition("host=")[2]))
+    ends_at = time.monotonic() + 20
+    while directory.exists():
+        assert time.monotonic() < ends_at, "the server outlives the run"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("suite", ["postgres"], indirect=True)
+def test_where_there_is_no_postgresql_it_is_said_how_to_get_one(suite):
+    done = suite("def test_it(angelica_engine): ...", server="/nowhere")
+    assert done.returncode != 0
+    assert "there is no PostgreSQL in /nowhere: install PostgreSQL" in done.stdout

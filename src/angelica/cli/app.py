@@ -26,6 +26,7 @@ def engine_of(app: str | None, url: str | None = None, *, dev: bool = False, **o
         engine = Engine(**given)
     else:
         engine = load(app)
+        engine.loaded_as = ":".join(check_form(app))
         _override(engine, given)
     builtin.register(engine, dev=dev)
     return engine

@@ -9,21 +9,20 @@ import stat
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 import apsw
 
 from angelica import __version__
+from angelica.cli.checkup_postgres import postgres_findings
+from angelica.cli.finding import Finding, workers_found
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.cli.store import opened_store
-from angelica.clock import MILLISECOND, SECOND, boot_id
-from angelica.durations import format_duration
+from angelica.clock import MILLISECOND, SECOND
 from angelica.errors import AngelicaError
 from angelica.http.tokens import TokenFile
-from angelica.runtime.identity import host_name, lives
 from angelica.settings import Settings
 from angelica.storage.protocol import StoreStatus
 from angelica.storage.sqlite.files import check_version, refuse_network
@@ -32,19 +31,6 @@ APART: Final = 500 * MILLISECOND
 LEAST_FREE: Final = 100 * 1024 * 1024
 LEAST_SHARE: Final = 0.1
 OTHERS: Final = 0o077
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: what was looked at, how it stands, what was found, what to do."""
-
-    check: str
-    state: Literal["ok", "warn", "red"]
-    found: str
-    fix: str = ""
-
-    def row(self) -> dict[str, str]:
-        return {"check": self.check, "state": self.state, "found": self.found, "fix": self.fix}
 
 
 async def checkup(options: GlobalOptions) -> list[Finding]:
@@ -56,6 +42,8 @@ async def checkup(options: GlobalOptions) -> list[Finding]:
         return [*findings, Finding("settings", "red", str(error), "`angelica config show --origin` after that")]
     findings.append(Finding("settings", "ok", f"{len(settings.origins)} set, the rest default"))
     findings += _posture(settings)
+    if settings.postgres_url is not None:
+        return [*findings, *await postgres_findings(settings)]
     path = settings.sqlite_path
     if path is None:
         return [*findings, Finding("store", "warn", f"{settings.url}: ends with its process", "--url angelica.db")]
@@ -145,7 +133,7 @@ async def _store(options: GlobalOptions, settings: Settings) -> list[Finding]:
             rows = await storage.list_workers()
     except AngelicaError as error:
         return [Finding("store", "red", str(error), "`angelica db check`, `angelica db migrate`")]
-    return found + _workers(rows, now.wall, settings)
+    return found + workers_found(rows, now.wall, settings)
 
 
 def _clock(status: StoreStatus) -> Finding:
@@ -155,20 +143,3 @@ def _clock(status: StoreStatus) -> Finding:
         found = f"{source}; the host's wall clock is {apart / SECOND:+.3f} s away"
         return Finding("clock", "warn", found, "angelica db clock --accept")
     return Finding("clock", "ok", f"{source}, {apart / SECOND:+.3f} s from the host's wall clock ({sys.platform})")
-
-
-def _workers(rows: Any, wall: int, settings: Settings) -> list[Finding]:
-    if not rows:
-        return [Finding("workers", "warn", "none is registered", "angelica worker, or angelica serve")]
-    findings = []
-    for row in rows:
-        info, age = row.info, max(wall - row.seen_at, 0)
-        found = f"{info.id}: heartbeat {format_duration(age // MILLISECOND * MILLISECOND)} ago, {row.running} running"
-        here = info.host == host_name()
-        if here and (info.boot != boot_id() or not lives(info.pid, info.pid_started)):
-            findings.append(Finding("worker", "warn", f"{info.id}: its process is gone", "any worker settles it"))
-        elif age > settings.lease_ttl:
-            findings.append(Finding("worker", "red", found, "is its host up, and is the process blocked?"))
-        else:
-            findings.append(Finding("worker", "ok", found))
-    return findings

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
@@ -47,18 +46,10 @@ def shown(settings: Settings, name: str) -> Any:
     if name in DURATIONS and isinstance(value, int):
         return format_duration(value)
     if name == "url":
-        return without_password(value)
+        return settings.shown_url
     if isinstance(value, Mapping):
         return {
             key: asdict(item) if is_dataclass(item) and not isinstance(item, type) else item
             for key, item in value.items()
         }
     return list(value) if isinstance(value, tuple) else value
-
-
-def without_password(url: str) -> str:
-    """Return a URL with its password replaced."""
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":…@")))

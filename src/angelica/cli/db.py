@@ -1,11 +1,11 @@
-"""`angelica db`: the store as a file: status, migrate, check, backup, restore, prune, sql, clock."""
+"""`angelica db`: the store itself: status, migrate, check, backup, restore, prune, sql, clock."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
@@ -47,7 +47,8 @@ def status() -> int:
         for (_, state), count in (await storage.counts()).items():
             counts[state.value] = counts.get(state.value, 0) + count
         shown = {"url": found.url, "kind": found.kind, "schema_version": found.schema_version}
-        output.one({**shown, **dict(found.detail), "tasks": counts}, given(), key="url")
+        warnings = [f"{each.text}: {each.fix}" for each in found.warnings]
+        output.one({**shown, **dict(found.detail), "tasks": counts, "warnings": warnings}, given(), key="url")
         return OK
 
     return on_store(run, migrate=False)
@@ -55,8 +56,13 @@ def status() -> int:
 
 @command.command("migrate")
 @common
-def migrate() -> int:
+def bring_up_to_date() -> int:
     """Make the store, or bring its schema up to date."""
+    settings = local_settings(given())
+    if settings.postgres_url is not None:
+        from angelica.cli.db_postgres import migrate
+
+        return asyncio.run(migrate(settings, given()))
 
     async def run(storage: Any) -> int:
         found = await storage.status()
@@ -67,11 +73,14 @@ def migrate() -> int:
 
 
 @command.command("check")
+@click.option("--repair", is_flag=True, help="First set the counters to what is there.")
 @common
-def check() -> int:
-    """Prove what can be proved: SQLite's own check, counters against rows, rows without their task."""
+def check(*, repair: bool) -> int:
+    """Prove what can be proved: the database's own check, counters against rows, rows without their task."""
 
     async def run(storage: Any) -> int:
+        if repair:
+            output.say(f"{await storage.recount()} counters repaired", given())
         with progress("checking", given()):
             report = await storage.check()
         for problem in report.problems:
@@ -90,6 +99,7 @@ def backup(*, target: Path) -> int:
     """Copy the store to the file TARGET while it is in use."""
     from angelica.storage.sqlite.backup import backup_file
 
+    _only_files("backup", target)
     source = _existing()
     if target.exists():
         raise CliError(f"{target} exists", hint="choose another name; a backup overwrites nothing", exit_code=CONFLICT)
@@ -106,6 +116,7 @@ def restore(*, source: Path) -> int:
     """Put the backup SOURCE in the place of the store; the former store is kept beside it."""
     from angelica.storage.sqlite.backup import restore_file
 
+    _only_files("restore", source)
     if not source.is_file():
         raise CliError(f"there is no file {source}", exit_code=NOT_FOUND)
     target = path_of(local_settings(given()))
@@ -142,12 +153,20 @@ def prune() -> int:
 
 
 @command.command("sql")
+@click.option("--pending", is_flag=True, help="Only the steps that the store still lacks.")
 @common
-def sql() -> int:
+def print_sql(*, pending: bool) -> int:
     """Print the SQL of the schema, step by step."""
-    from angelica.storage.sqlite.schema import MIGRATIONS
+    settings = local_settings(given())
+    if settings.postgres_url is not None:
+        from angelica.cli.db_postgres import sql
 
-    for migration in MIGRATIONS:
+        return asyncio.run(sql(settings, given(), pending=pending))
+    from angelica.storage.sql import pending as missing
+    from angelica.storage.sqlite.schema import MIGRATIONS, applied_to
+
+    steps = missing(MIGRATIONS, applied_to(_existing())) if pending else MIGRATIONS
+    for migration in steps:
         click.echo(f"-- {migration.number:04d} {migration.name}\n{migration.text.strip()}\n")
     return OK
 
@@ -156,7 +175,10 @@ def sql() -> int:
 @click.option("--accept", is_flag=True, help="Take over the host's clock as it is now.")
 @common
 def clock(*, accept: bool) -> int:
-    """Show how far the host's clock is from the one that the store keeps for all its processes."""
+    """Show how far the host's clock is ahead of the one that counts: the store's own, or the server's."""
+    served = local_settings(given()).postgres_url is not None
+    if accept and served:
+        raise CliError("the server's clock counts: there is nothing to accept", hint="let NTP keep both clocks")
 
     async def run(storage: Any) -> int:
         if accept:
@@ -164,13 +186,22 @@ def clock(*, accept: bool) -> int:
         apart = int((await storage.status()).detail.get("clock_apart_ms", 0)) / 1000
         click.echo(f"{apart:+.3f} s")
         if abs(apart) > 0.5:  # noqa: PLR2004 - decided in the store's clock
-            output.say("the store's own counts; --accept takes over the host's", given())
+            own = "the store's own counts; --accept takes over the host's"
+            output.say("the server's counts; let NTP keep both" if served else own, given())
         return OK
 
     return on_store(run)
 
 
 command.add_command(move)
+
+
+def _only_files(what: Literal["backup", "restore"], file: Path) -> None:
+    settings = local_settings(given())
+    if settings.postgres_url is not None:
+        from angelica.cli.db_postgres import refuse_copy
+
+        raise refuse_copy(settings, what, file)
 
 
 def _existing() -> Path:

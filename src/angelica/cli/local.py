@@ -27,7 +27,7 @@ class LocalConnection:
 
     @property
     def name(self) -> str:
-        return self._engine.settings.url
+        return self._engine.settings.shown_url
 
     async def close(self) -> None:
         await self._engine.stop()

@@ -13,9 +13,10 @@ from typing import Any, Final
 import click
 
 from angelica.cli import output
-from angelica.cli.failure import OK, UNAVAILABLE, CliError
+from angelica.cli.failure import OK, CliError
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions, common, given
+from angelica.cli.store import require
 from angelica.clock import SECOND
 from angelica.settings import Settings
 from angelica.storage.move.carry import Progress
@@ -49,9 +50,6 @@ def move(*, to: str | None, grace: str | None, giving_up: bool) -> int:
     if to is None and not giving_up:
         raise CliError("where to?", hint="--to postgresql://user:password@host/database, or a file")
     settings = settings_of(options.url, grace=grace)
-    path = settings.sqlite_path
-    if path is not None and not path.exists():
-        raise CliError(f"there is no store at {path}", hint="name it: --url", exit_code=UNAVAILABLE)
     filled = None if to is None else settings_of(to)
     return asyncio.run(_abort(settings, filled, options) if giving_up else _move(settings, filled, options))
 
@@ -59,6 +57,7 @@ def move(*, to: str | None, grace: str | None, giving_up: bool) -> int:
 async def _move(settings: Settings, filled: Settings | None, options: GlobalOptions) -> int:
     assert filled is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _interrupt)
+    await require(settings, "name it: --url")
     async with _opened(settings) as source, _opened(filled) as target:
         with _bars(options) as progress:
             mover = Mover(
@@ -76,6 +75,7 @@ async def _move(settings: Settings, filled: Settings | None, options: GlobalOpti
 
 
 async def _abort(settings: Settings, filled: Settings | None, options: GlobalOptions) -> int:
+    await require(settings, "name it: --url")
     async with _opened(settings) as source:
         stood = await abort(source)
         if stood is not None and stood.state == "moved":

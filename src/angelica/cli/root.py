@@ -27,7 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "workers": ("angelica.cli.workers", "List workers."),
     "schedules": ("angelica.cli.schedules", "List, add, change, run, import and apply schedules."),
     "cron": ("angelica.cli.cron", "Explain a schedule text: words, next runs, warnings."),
-    "db": ("angelica.cli.db", "The store: status, migrate, check, backup, restore, prune."),
+    "db": ("angelica.cli.db", "The store: status, migrate, check, backup, restore, prune, sql, clock."),
     "doctor": ("angelica.cli.doctor", "Check this installation; exit 1 on red."),
     "config": ("angelica.cli.config", "Show the settings and where they come from."),
     "version": ("angelica.cli.version", "Print the version."),

@@ -51,7 +51,7 @@ def settings_for(asked: Asked, options: GlobalOptions) -> Settings:
         source="command line", url=options.url, host=asked.host, port=asked.port, workers=asked.workers
     )
     if settings.in_memory:
-        hint = "several processes share the store: give it a file, --url angelica.db"
+        hint = "several processes share the store: give it a file or a database, --url angelica.db"
         raise CliError(f"{settings.url} lives in one process only", hint=hint)
     return settings
 

@@ -41,7 +41,10 @@ def _store(context: click.Context, parameter: click.Parameter, value: Any) -> No
 
 _OPTIONS: Final[tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...]] = (
     (("--app",), {"metavar": "MODULE:ATTR", "help": "Where the engine stands in your code."}),
-    (("--url",), {"metavar": "STORE", "help": "The store (ANGELICA_URL): a file's path or sqlite:///…"}),
+    (
+        ("--url",),
+        {"metavar": "STORE", "help": "The store (ANGELICA_URL): a file's path, sqlite:///… or postgresql://…"},
+    ),
     (("--api",), {"metavar": "URL", "envvar": "ANGELICA_API", "help": "Talk to a server instead of the store."}),
     (("--token",), {"metavar": "TOKEN", "envvar": "ANGELICA_TOKEN", "help": "The server's token."}),
     (("-o", "--output"), {"type": click.Choice(OUTPUTS), "help": "How to print."}),

@@ -158,13 +158,12 @@ async def _remote(options: GlobalOptions) -> Connection:
 async def _local(options: GlobalOptions, *, create: bool) -> Connection:
     from angelica.cli.app import engine_of
     from angelica.cli.local import LocalConnection
+    from angelica.cli.store import require
 
     engine = engine_of(options.app, options.url)
-    path = engine.settings.sqlite_path
-    if path is None:
-        hint = "a memory store ends with its process; use a file, or --api for a server"
+    if engine.settings.in_memory:
+        hint = "a memory store ends with its process; use a file or a database, or --api for a server"
         raise CliError(f"{engine.settings.url} cannot be reached from here", hint=hint, exit_code=UNAVAILABLE)
-    if not create and not path.exists():
-        hint = "start `angelica dev` here, or name the store: --url, or a server: --api"
-        raise CliError(f"there is no store at {path}", hint=hint, exit_code=UNAVAILABLE)
+    if not create:
+        await require(engine.settings, "start `angelica dev` here, or name the store: --url, or a server: --api")
     return await LocalConnection.open(engine)

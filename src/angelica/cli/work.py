@@ -25,8 +25,10 @@ from angelica.runtime.identity import host_name
 async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[str, Any], *, dev: bool) -> int:
     """Run one worker until its lifetime ends; `asked` are settings of the command line. Return the exit code."""
     settings = settings_of(options.url)
-    set_up_logs(settings.log_format or ("text" if dev or link is None else "json"), options)
+    log_format = settings.log_format or ("text" if dev or link is None else "json")
+    set_up_logs(log_format, options)
     engine = engine_of(options.app or settings.app, options.url, dev=dev, **asked)
+    engine.log_format = log_format
     lifetime = Lifetime(link)
     engine.keeping.when_moved = lifetime.end_now
     telling: list[asyncio.Task[None]] = []

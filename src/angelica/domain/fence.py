@@ -45,3 +45,9 @@ class Fence:
             case _:
                 said = f"the data is being moved to {self.to}; nothing was written"
                 return StorageUnavailable(said, retry_after=_AGAIN)
+
+    def check_open(self) -> None:
+        """Raise what opening the store is refused with, if it is: a move that is under way may yet be given up."""
+        error = None if self.state == "moving" else self.refusal(0)
+        if error is not None:
+            raise error

@@ -1,10 +1,11 @@
-"""Outcomes: the ways in which an attempt can end, as values."""
+"""Outcomes: the ways in which an attempt can end, as values; `usage` is what it took, where that was measured."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from angelica.domain.task import TaskError
+from angelica.domain.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,7 @@ class Succeeded:
     """The handler returned; `result` is its value as JSON text."""
 
     result: str | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Failed:
     error: TaskError
     retry_after: int | None = None
     final: bool = False
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Snoozed:
     """The handler asked for later, at no cost; `until` is microseconds since the epoch."""
 
     until: int
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Cancelled:
 
     reason: str = "cancelled"
     message: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Released:
     """Handed back unharmed, at no cost. `held` parks the task under a rule (see `domain.reasons`)."""
 
     held: str | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Crashed:
     """The process that ran the handler died."""
 
     error: TaskError
+    usage: Usage | None = None
 
 
 Outcome = Succeeded | Failed | Snoozed | Cancelled | Released | LeaseExpired | Crashed

@@ -87,7 +87,7 @@ class AttemptSteps:
                     reasons.TIMEOUT,
                     type="TimeoutError",
                     message=f"did not end within {seconds:g} s",
-                    fingerprint=_fingerprint(assignment.function, "TimeoutError", ""),
+                    fingerprint=fingerprint(assignment.function, "TimeoutError", ""),
                     attempt=assignment.attempt,
                 )
                 return Failed(error, self._custom_backoff(assignment))
@@ -114,7 +114,7 @@ class AttemptSteps:
             type=name,
             message=_text(error),
             stack=_stack(error),
-            fingerprint=_fingerprint(assignment.function, name, where),
+            fingerprint=fingerprint(assignment.function, name, where),
             attempt=assignment.attempt,
         )
 
@@ -165,5 +165,6 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
-def _fingerprint(*parts: str) -> str:
+def fingerprint(*parts: str) -> str:
+    """Return what groups like errors."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "backslashreplace")).hexdigest()[:16]

@@ -42,7 +42,7 @@ class ChildLink:
             return None
         os.set_inheritable(int(descriptor), False)  # noqa: FBT003 - takes no keyword
         link = cls(socket.socket(fileno=int(descriptor)))
-        _die_with(int(parent))
+        die_with(int(parent))
         with suppress(ValueError):  # not the main thread: then the caller has its own signals
             signal.signal(
                 signal.SIGINT, signal.SIG_IGN
@@ -86,7 +86,8 @@ class ChildLink:
             self._socket.settimeout(0)
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """Let this process be killed when the thread of `parent` that started it ends; exit if it has ended already."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -27,9 +27,13 @@ class Code(Protocol):
 
 
 class Calls:
-    """Each function with its call, by name; `known` are those that were asked for before."""
+    """Each function with its call, by name; `known` are those that were asked for before.
 
-    def __init__(self, code: Code, kinds: Collection[str]) -> None:
+    `inside` says that this is a child process, where functions of the `process` executor run.
+    """
+
+    def __init__(self, code: Code, kinds: Collection[str], *, inside: bool = False) -> None:
+        self._inside = inside
         self.known: dict[str, Known] = {}
         self._code = code
         self._kinds = kinds
@@ -39,6 +43,9 @@ class Calls:
         function = self._code.get(name)
         if function is None or function.executor not in self._kinds:
             return None
+        if function.executor == "process" and not self._inside:  # wrapped where it runs: in the child
+            self.known[name] = elsewhere = (function, function.handler)
+            return elsewhere
         try:
             call = self._code.call_of(function)
         except Exception as error:

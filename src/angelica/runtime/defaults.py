@@ -144,10 +144,17 @@ def read_defaults(
         labels=read("labels", fields.labels, NOTHING),
         unique=read("unique", fields.unique, None),
         expires=read("expires", fields.duration, None),
-        durable=read("durable", _flag, default=True),
+        durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
     )
+
+
+def _durable(value: bool, executor: Executor, name: str) -> bool:  # noqa: FBT001 - what was declared
+    if executor == "process" and not value:
+        problem = f"a function that is not durable runs in the process that submits it ({name})"
+        raise InvalidValue("/executor", problem, hint="auto, async or thread; or leave it durable")
+    return value
 
 
 def read_concurrency(value: Any, name: str) -> int | None:

@@ -59,6 +59,7 @@ class Hooks:
     def __init__(self) -> None:
         self._hooks: dict[str, list[_Registered]] = {name: [] for name in HOOKS}
         self.middleware: list[Middleware] = []
+        self.preload: list[Callable[[], Any]] = []
         self.concern_submits = False
         """Whether any hook looks at submits; each submit asks."""
 

@@ -95,6 +95,28 @@ class Journal:
             self.errors += 1
         self._ring()
 
+    def take_over(self, running: Running, lines: Iterable[tuple[int, str, str, str, str]]) -> None:
+        """Record lines that another process has taken: moment (wall microseconds), stream, level, logger, message."""
+        try:
+            now = self._clock.now()
+            with self._lock:
+                log = self._log(running, now)
+                count, held = len(log.buffer), log.held
+                for at, stream, level, logger, message in lines:
+                    meta = (stream[:_NAME_LIMIT], level[:_NAME_LIMIT], plain(logger[:_NAME_LIMIT]))
+                    text = plain(message)  # it is said to be, but by a process that runs the user's code
+                    room = self._room - log.held + held
+                    log.add(text, utf8_length(text), meta, now._replace(wall=at), room)
+                self._account(log, count, held)
+        except Exception:  # noqa: BLE001 - as above
+            self.errors += 1
+        self._ring()
+
+    def scrubbed(self, text: str) -> str:
+        """Return a line without secrets, as it would be stored."""
+        scrub = self._limits.scrub
+        return plain(text if scrub is None else scrub(text))
+
     def drop(self, running: Running, reason: str, lines: int, size: int) -> None:
         """Count lines, with `size` bytes of text, that were dropped before they came here; the last line says so."""
         with self._lock:

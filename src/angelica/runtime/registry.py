@@ -10,7 +10,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar, overload
 
 from angelica.domain.retry import Profile
 from angelica.domain.task import Executor
-from angelica.errors import InvalidValue, NotSupported
+from angelica.errors import InvalidValue
 from angelica.runtime import fields
 from angelica.runtime.defaults import Defaults, read_concurrency, read_defaults
 from angelica.runtime.drafts import UNSERVED
@@ -148,15 +148,16 @@ def default_name(handler: Any) -> str:
         main = sys.modules.get("__main__")
         spec = getattr(main, "__spec__", None)
         file = getattr(main, "__file__", None)
-        module = spec.name.removesuffix(".__main__") if spec is not None else Path(file).stem if file else module
-    return f"{module}.{qualname.replace('.<locals>', '')}"
+        module = spec.name if spec is not None else Path(file).stem if file else module
+    # `python -m package` runs package.__main__; another process imports it by that name.
+    return f"{module.removesuffix('.__main__')}.{qualname.replace('.<locals>', '')}"
 
 
 def _executor(handler: Any, word: Any, name: str) -> Executor:
     if word not in EXECUTOR_WORDS:
         raise InvalidValue("/executor", f"must be one of {', '.join(EXECUTOR_WORDS)}; not {word!r} ({name})")
     if word == "process":
-        raise NotSupported("/executor", f"process is not served yet ({name})", hint="auto, async or thread")
+        return "process"
     is_async = is_coroutine_function(handler)
     if word == "auto":
         return "async" if is_async else "thread"

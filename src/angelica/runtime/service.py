@@ -244,6 +244,8 @@ class Service:
         try:
             status = await self._storage.status()
             detail["store"] = {"kind": status.kind, "schema_version": status.schema_version}
+            if status.warnings:
+                detail["store"]["warnings"] = [f"{each.text}: {each.fix}" for each in status.warnings]
             deserted = await self._deserted()
             if deserted is not None:
                 # Told, but no failure of ours: a balancer that took us out for it would refuse submits as well.

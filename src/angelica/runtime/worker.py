@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from angelica.clock import Now
@@ -17,24 +16,23 @@ from angelica.domain.outcome import Outcome, Released
 from angelica.domain.task import Lease, Task
 from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.attempt import AttemptSteps
 from angelica.runtime.cap import Cap
 from angelica.runtime.code import NOBODY, Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
-from angelica.runtime.executors.asyncio import AsyncExecutor
-from angelica.runtime.executors.base import Executor
-from angelica.runtime.executors.thread import ThreadExecutor
+from angelica.runtime.executors.making import make_executors
+from angelica.runtime.executors.process import Desk
 from angelica.runtime.gate import Gates
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
-from angelica.runtime.pulse import LeaseTimes, OnReply, Pulse
+from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.turnover import Turnover
 from angelica.runtime.watch import Watch
+from angelica.runtime.worker_settings import WorkerSettings
 from angelica.storage.protocol import Storage, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
@@ -43,19 +41,6 @@ _UNHARMED: Final = Released()
 
 LAST_FLUSH: Final = 5.0
 """Seconds that the last ends get to be written, and stubborn handlers to stop, when a worker leaves."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerSettings:
-    """What a worker needs to know; durations in seconds, `checkpoint_limit` in bytes; `cap` bounds all slots."""
-
-    async_slots: int
-    thread_slots: int
-    cap: int | None
-    lease: LeaseTimes
-    grace: float
-    poll: float
-    checkpoint_limit: int
 
 
 class Worker:
@@ -82,22 +67,7 @@ class Worker:
         self._emit = means.emit
         self._journal = journal
         self._holdings = Holdings(start_file)
-        steps = AttemptSteps(wall=self._wall)
-        self._executors: dict[str, Executor] = {
-            "async": AsyncExecutor(settings.async_slots, steps=steps, begin=self._begin, done=self._done),
-            "thread": ThreadExecutor(settings.thread_slots, steps=steps, begin=self._begin, done=self._done),
-        }
-        self._calls = Calls(code, self._executors)
-        self._gates = Gates(self._admit)
-        self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
-        lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
-        self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
-        self._watch = Watch(self._holdings.all, wall=self._wall)
-        self._completer = Completer(
-            storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
-        )
         self._pulse = Pulse(
             storage,
             info,
@@ -106,6 +76,18 @@ class Worker:
             settings.lease,
             means=means,
             on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self.hand_back),
+        )
+        desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
+        self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
+        self._calls = Calls(code, self._executors)
+        self._gates = Gates(self._admit)
+        self._cap = Cap(settings.cap, self._executors)
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
+        self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
+        self._watch = Watch(self._holdings.all, wall=self._wall)
+        self._completer = Completer(
+            storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
         self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
 
@@ -130,6 +112,8 @@ class Worker:
         for assignment in self._holdings.all():
             assignment.stop("release")
         await self._until_idle(min(LAST_FLUSH, self._settings.grace), hasten)
+        for executor in self._executors.values():
+            await executor.halt()
         for assignment in self._holdings.all():
             if not assignment.finished:  # a thread that did not stop: the process leaves, so it ends with it
                 self._finish(assignment, Released())
@@ -251,6 +235,11 @@ class Worker:
         wall = self._wall()
         if assignment.stop_reason is not None or wall >= self._pulse.trusted_until:
             return Released()
+        self._begun(assignment, wall)
+        return None
+
+    def _begun(self, assignment: Assignment, wall: int) -> None:
+        """Note that the handler of an attempt begins, or has begun in a child process."""
         assignment.started_at = wall
         timeout = assignment.task.spec.policy.timeout
         if timeout is not None:
@@ -258,7 +247,6 @@ class Worker:
             if ends_by < self._watch.next:
                 self._watch.look_at(ends_by)
         self._holdings.begun(assignment)
-        return None
 
     def _done(self, assignment: Assignment, outcome: Outcome = _UNHARMED) -> None:
         """Take the outcome of an attempt; on the event loop."""
@@ -347,4 +335,5 @@ class Worker:
     @property
     def problem(self) -> str | None:
         """What is wrong now, None while all is well."""
-        return self._completer.problem or self._pulse.problem
+        problems = (executor.problem for executor in self._executors.values())
+        return self._completer.problem or self._pulse.problem or next(filter(None, problems), None)

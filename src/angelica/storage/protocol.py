@@ -249,13 +249,27 @@ class TaskPage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreWarning:
+    """Something about a store that works, but not for ever so: what it is, and what to do about it.
+
+    `about` is one word for the matter; `grave` means that data may be lost.
+    """
+
+    about: str
+    text: str
+    fix: str
+    grave: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """What `db status` and `/health` show of a storage: free-form `detail` next to the fixed parts."""
+    """What `db status` and `/health` show of a storage: free-form `detail` and `warnings` next to the fixed parts."""
 
     kind: str
     url: str
     schema_version: int
     detail: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[StoreWarning, ...] = ()
 
 
 class TaskStore(Protocol):

@@ -25,7 +25,7 @@ WORKER: Final = "test-drain"
 BATCH: Final = 100
 LIMIT: Final = 100_000
 """A drain that runs more attempts than this is taken for endless."""
-_ROOM: Final = (("async", BATCH), ("thread", BATCH))
+_ROOM: Final = (("async", BATCH), ("thread", BATCH), ("process", BATCH))
 
 
 class Drain:

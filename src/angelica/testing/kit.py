@@ -18,16 +18,33 @@ from angelica.storage.protocol import Storage, TaskFilter
 from angelica.storage.sqlite.adapter import SqliteStorage
 from angelica.testing.drain import Drain
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "sqlite", "postgres")
 
 
 def make_test_storage(kind: str, directory: Path, clock: ManualClock) -> Storage:
-    """Return a fresh storage of a kind (`memory`, `sqlite`), in `directory` where it needs one."""
+    """Return a fresh storage of a kind (`memory`, `sqlite`, `postgres`), in `directory` where it needs one.
+
+    Raises `AngelicaError` where PostgreSQL is wanted and there is none.
+    """
     if kind == "memory":
         return MemoryStorage(clock)
     if kind == "sqlite":
         return SqliteStorage(directory / "angelica-test.db", clock, durability="fast")
+    if kind == "postgres":
+        from angelica.testing.postgres import fresh_storage
+
+        return fresh_storage(clock)
     raise ValueError(f"there is no store {kind!r}; there are {', '.join(STORES)}")
+
+
+def discard(storage: Storage) -> None:
+    """Remove what a closed storage of a test leaves outside the test's directory."""
+    if not isinstance(storage, MemoryStorage | SqliteStorage):
+        from angelica.storage.postgres.adapter import PostgresStorage
+        from angelica.testing.postgres import drop
+
+        if isinstance(storage, PostgresStorage):
+            drop(storage)
 
 
 class TestClock:

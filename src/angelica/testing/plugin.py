@@ -18,9 +18,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("angelica")
     group.addoption(
         "--angelica-store",
-        choices=("memory", "sqlite"),
+        choices=("memory", "sqlite", "postgres"),
         default="memory",
-        help="the store behind the angelica fixtures (default: memory)",
+        help="the store behind the angelica fixtures (default: memory); postgres is the server that "
+        "ANGELICA_TEST_POSTGRES names, else an installed one, started for this run",
     )
     parser.addini("angelica_app", "the engine under test, as module:attribute (default: a new, empty one)")
 
@@ -48,11 +49,13 @@ def _angelica_manual_clock() -> Any:
 
 
 @pytest.fixture
-def _angelica_storage(request: pytest.FixtureRequest, tmp_path: Path, _angelica_manual_clock: Any) -> Any:
-    from angelica.testing.kit import make_test_storage
+def _angelica_storage(request: pytest.FixtureRequest, tmp_path: Path, _angelica_manual_clock: Any) -> Iterator[Any]:
+    from angelica.testing.kit import discard, make_test_storage
 
     kind = str(request.config.getoption("--angelica-store"))
-    return make_test_storage(kind, tmp_path, _angelica_manual_clock)
+    storage = make_test_storage(kind, tmp_path, _angelica_manual_clock)
+    yield storage
+    discard(storage)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ class AsyncExecutor:
     """
 
     kind = "async"
+    problem: str | None = None
 
     def __init__(self, slots: int, *, steps: AttemptSteps, begin: Begin, done: Done) -> None:
         self.slots = slots
@@ -69,6 +70,9 @@ class AsyncExecutor:
         except ValueError:
             return False
         return True
+
+    async def halt(self) -> None:
+        """A coroutine cannot be killed."""
 
     async def close(self) -> None:
         self._closing = True

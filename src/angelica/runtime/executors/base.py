@@ -21,6 +21,11 @@ class Executor(Protocol):
     kind: str
     slots: int
 
+    @property
+    def problem(self) -> str | None:
+        """What keeps it from running anything, None while all is well."""
+        ...
+
     def load(self) -> int:
         """Return how many assignments it has, running and waiting."""
         ...
@@ -39,6 +44,10 @@ class Executor(Protocol):
 
     def recall(self, assignment: Assignment) -> bool:
         """Give one back if it has not begun; return whether it was given back."""
+        ...
+
+    async def halt(self) -> None:
+        """End by force what still runs, where that can be done; its outcome comes by `done`."""
         ...
 
     async def close(self) -> None:

@@ -31,6 +31,7 @@ class ThreadExecutor:
     """
 
     kind = "thread"
+    problem: str | None = None
 
     def __init__(self, slots: int, *, steps: AttemptSteps, begin: Begin, done: Done) -> None:
         self.slots = slots
@@ -83,6 +84,9 @@ class ThreadExecutor:
             return False
         self._collected += 1
         return True
+
+    async def halt(self) -> None:
+        """A thread cannot be killed."""
 
     async def close(self) -> None:
         self._closed = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -14,11 +16,14 @@ from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.postgres.address import Address
+from angelica.storage.postgres.check import check, recount
 from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
-from angelica.storage.postgres.connections import Options, connect
+from angelica.storage.postgres.connections import Options, Raw, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.faults import translate
+from angelica.storage.postgres.insight import Insight
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
-from angelica.storage.postgres.schema import SCHEMA_VERSION, migrate
+from angelica.storage.postgres.schema import SCHEMA_VERSION, Told, applied, migrate, nobody
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import (
     Beat,
@@ -38,6 +43,7 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep, workers
 from angelica.storage.verbs.ends import write_ends
@@ -45,6 +51,7 @@ from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
 
 _exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
+_SYNCHRONOUS: Final = "select current_setting('synchronous_commit')"
 _CLOCK: Final = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 BOOT: Final = "postgresql"
 """What stands for the boot of the clock that leases are judged by: it is the server's, whatever host asks."""
@@ -69,14 +76,10 @@ class PostgresStorage(PostgresSchedules):
         durability: str = "full",
         chance: Callable[[], float] = lambda: 0.5,
     ) -> None:
-        synchronous = "off" if durability == "fast" else None
         address = Address.parse(url)
-        super().__init__(
-            address,
-            Options(address, most=connections, synchronous=synchronous),
-            chance=chance,
-            name=os.urandom(4).hex(),
-        )
+        super().__init__(address, Options(address, most=connections), chance=chance, name=os.urandom(4).hex())
+        self._durability = durability
+        self._insight = Insight()
         self._clock = clock
         self._auto_migrate = auto_migrate
         self._touched_at = 0
@@ -211,16 +214,15 @@ class PostgresStorage(PostgresSchedules):
     async def open(self) -> None:
         if self._pid == os.getpid():
             return
-        raw = await connect(self._options)
-        try:
+        async with self._direct() as raw:
             await migrate(raw, self.address, allowed=self._auto_migrate)
             fence = fence_of(await raw.fetchval(self._verbs["meta"], KEY))
-        finally:
-            await raw.close(timeout=1.0)
-        if fence is not None and fence.state != "moving":  # a move that is under way may yet be given up
-            refusal = fence.refusal(0)
-            if refusal is not None:
-                raise refusal
+            self._insight.default = default = str(await raw.fetchval(_SYNCHRONOUS))
+        if fence is not None:
+            fence.check_open()
+        # Each session says it for itself: no setting of the server, now or later, shall lower what was promised.
+        kept = "on" if default == "off" else default
+        self._options = replace(self._options, synchronous=kept if self._durability == "full" else "off")
         self._pid = os.getpid()
         self._ring.listen()
 
@@ -243,7 +245,47 @@ class PostgresStorage(PostgresSchedules):
         return fence_of(await self._read(lambda db: db.value("meta", KEY)))
 
     async def status(self) -> StoreStatus:
+        detail, warnings = await self._read(self._insight.look)
         if tick_micros() - self._touched_at > SECOND:
             self._touched_at = tick_micros()
             await self._write(lambda tx: tx.run("put_meta", "touched", str(self._touched_at)))
-        return StoreStatus("postgresql", self.address.shown, SCHEMA_VERSION, {})
+        return StoreStatus("postgresql", self.address.shown, SCHEMA_VERSION, detail, warnings)
+
+    async def applied(self) -> Mapping[int, str]:
+        """Return the checksums of the steps of the schema that have been applied; the storage need not be open."""
+        async with self._direct() as raw:
+            return await applied(raw, self.address)
+
+    async def migrate(self, told: Told = nobody) -> int:
+        """Bring the schema up to date, whatever `auto_migrate` says; the storage need not be open.
+
+        Returns the version. Raises `SchemaMismatch` for a newer or an altered one, and through a pooler.
+        """
+        async with self._direct() as raw:
+            return await migrate(raw, self.address, allowed=True, told=told)
+
+    async def pooled(self) -> bool:
+        """Whether a pooler stands before the server: the pid it promised is then not that of the session."""
+        async with self._direct() as raw:
+            return int(await raw.fetchval("select pg_backend_pid()")) != raw.get_server_pid()
+
+    async def check(self) -> CheckReport:
+        """Prove what can be proved about the schema, over one snapshot."""
+        async with self._direct() as raw, raw.transaction(isolation="repeatable_read", readonly=True):
+            return await check(PostgresStatements(raw, self._verbs, self._prefix), self.address.schema)
+
+    async def recount(self) -> int:
+        """Set the counters to what is there; return how many said otherwise. Writers wait meanwhile."""
+        async with self._direct() as raw, raw.transaction():
+            return await recount(PostgresTransaction(raw, self._verbs, self._prefix))
+
+    @asynccontextmanager
+    async def _direct(self) -> AsyncIterator[Raw]:
+        """Lend a connection of its own, for what takes long; raises what happens there in our words."""
+        raw = await connect(replace(self._options, synchronous=None))
+        try:
+            yield raw
+        except Exception as error:
+            raise translate(error) from error
+        finally:
+            await raw.close(timeout=1.0)

@@ -89,10 +89,14 @@ async def connect(options: Options, *, name: str = "angelica") -> Raw:
 
 def _refused(options: Options, error: Exception) -> Exception:
     told = translate(error)
+    if "unsupported startup parameter" in said(error):
+        return StorageUnavailable(f"{options.address.shown} leads to a pooler: add ?pooler=transaction to the address")
+    if isinstance(error, asyncpg.InterfaceError):  # it may cite the address; the server never cites a password
+        return StorageUnavailable(options.address.hide(str(told)))
     if isinstance(told, AngelicaError):
         return told
     # A wrong option of the URL, a bad host name: the driver says it in words of its own.
-    return StorageUnavailable(f"{options.address.shown}: {said(error)}")
+    return StorageUnavailable(f"{options.address.shown}: {options.address.hide(said(error))}")
 
 
 def _keep_alive(connection: Raw) -> None:

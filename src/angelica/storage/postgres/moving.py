@@ -31,7 +31,10 @@ _FENCED: Final = (*_TABLES, "counters", "meta")
 _HOLDERS: Final = "where id in (select worker from {tasks} where state = 'running') order by id"
 _WAKE: Final = "mover:cr"
 """A notification as `ring.py` reads it: control and ready."""
-_PATIENCE: Final = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '2s'"
+_PATIENCE: Final = (
+    "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '2s'; "
+    "set synchronous_commit = on"  # whatever the server's default is: the other store is of no use afterwards
+)
 TRIES: Final = 5
 
 

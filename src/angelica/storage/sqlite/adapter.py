@@ -32,8 +32,9 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.report import CheckReport
 from angelica.storage.sqlite.backup import Progress, backup_file
-from angelica.storage.sqlite.check import CheckReport, check
+from angelica.storage.sqlite.check import check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.opened import Opened, Options
@@ -226,6 +227,10 @@ class SqliteStorage(SqliteSchedules):
         """Prove what can be proved about the file."""
         report: CheckReport = await self._opened().readers.read(check, bounded=False)
         return report
+
+    async def recount(self) -> int:
+        """Set the counters to what is there; return how many said otherwise."""
+        return await self._write(upkeep.recount)
 
     async def backup(self, target: str | Path, progress: Progress | None = None) -> int:
         """Copy one consistent moment to `target` while work goes on; return its size in bytes.

@@ -20,7 +20,6 @@ from angelica.storage.move.sides import Counts, Digest, Ended
 from angelica.storage.move.statements import BUCKET, Dialect
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import to_json
-from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.opened import Opened, Options
 from angelica.storage.sqlite.storeclock import StoreClock
 from angelica.storage.sqlite.transaction import SqliteStatements, SqliteTransaction
@@ -39,18 +38,11 @@ _HOLDERS: Final = "where id in (select worker from tasks where state = 'running'
 class SqliteSide:
     """One file as a side of a move. A `clock` replaces the one kept in the file."""
 
-    def __init__(
-        self,
-        path: Path,
-        clock: StoreClock | None = None,
-        *,
-        durability: Durability = "full",
-        auto_migrate: bool = True,
-    ) -> None:
+    def __init__(self, path: Path, clock: StoreClock | None = None, *, auto_migrate: bool = True) -> None:
         self.shown = f"sqlite:///{path.absolute()}"
         self._path = path.absolute()
         self._clock = clock or StoreClock(None)
-        self._options = Options(durability, auto_migrate, mover=True)
+        self._options = Options(auto_migrate=auto_migrate, mover=True)
         self._open: Opened | None = None
         self._lock = -1
 

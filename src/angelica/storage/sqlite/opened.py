@@ -133,8 +133,8 @@ def _prepare(connection: apsw.Connection, path: Path, clock: StoreClock, options
         finished(clock.agree(SqliteTransaction(connection, VERBS)))
         connection.execute("commit")
         fence = None if options.mover else fence_in(connection)
-        if fence is not None and fence.state != "moving":  # a move that is under way may yet be given up
-            _raise(fence.refusal(clock.wall()))
+        if fence is not None:
+            fence.check_open()
     finally:
         connection.close()
 
@@ -148,11 +148,6 @@ def fence_in(connection: apsw.Connection) -> Fence | None:
 def _refusal(clock: StoreClock, connection: apsw.Connection) -> StorageError | None:
     fence = fence_in(connection)
     return None if fence is None else fence.refusal(clock.wall())
-
-
-def _raise(error: Exception | None) -> None:
-    if error is not None:
-        raise error
 
 
 def _take(lock: int, patience: int) -> None:

@@ -61,6 +61,16 @@ def migrate(connection: apsw.Connection, *, wall: int, allowed: bool) -> int:
     return SCHEMA_VERSION
 
 
+def applied_to(path: Path) -> dict[int, str]:
+    """Return the checksums of the steps that a file has had, by number; nothing is changed."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        connection.execute("pragma query_only = on")
+        return _applied(connection)
+    finally:
+        connection.close()
+
+
 def _applied(connection: apsw.Connection) -> dict[int, str]:
     if not connection.table_exists(None, "migrations"):
         return {}

@@ -78,6 +78,15 @@ async def prune(tx: Transaction, *, now: Now, limit: int) -> int:
     return max(len(rows), await prune_schedules(tx, now=now, limit=limit))
 
 
+async def recount(tx: Transaction) -> int:
+    """Set the counters to what is there; return how many said otherwise. Nobody else may write meanwhile."""
+    wrong = await tx.rows("wrong_counts")
+    if wrong:
+        await tx.run("forget_counts")
+        await tx.run("recount")
+    return len(wrong)
+
+
 async def put_functions(tx: Transaction, rows: Sequence[FunctionRow]) -> None:
     """Upsert what code declares."""
     columns = [(f.name, f.version, f.executor, f.schema, f.defaults, f.doc, f.seen_at) for f in rows]

@@ -48,6 +48,9 @@ select json_group_array(json_array(queue, state, counted, stored)) from (
     ) group by queue, state having sum(counted) <> sum(stored)
 )
 
+-- verb: forget_counts
+delete from counters
+
 -- verb: recount
 insert into counters (queue, state, n) select queue, state, count(*) from tasks group by queue, state
 

@@ -69,7 +69,7 @@ async def _move(settings: Settings, filled: Settings | None, options: GlobalOpti
                 reached=lambda point: output.say(_SAID[point], options) if point in _SAID else None,
             )
             done = await mover.run()
-        output.one(_told(done, source, target), options, key="to")
+        output.one(_told(done, source, target, options), options, key="to")
     output.say("start every process with the new address: --url, ANGELICA_URL or `url` in angelica.toml", options)
     return OK
 
@@ -103,14 +103,15 @@ def _interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def _told(done: Moved, source: FullSide, target: FullSide) -> dict[str, Any]:
+def _told(done: Moved, source: FullSide, target: FullSide, options: GlobalOptions) -> dict[str, Any]:
+    sums = {name: f"{found:016x}" for name, found in done.sums.items() if found}
     return {
         "from": source.shown,
         "to": target.shown,
         **{name: rows for name, rows in done.rows.items() if rows},
         "still_running": done.running,
         "seconds_without_writes": done.fenced / SECOND,
-        "checksums": {name: f"{found:016x}" for name, found in done.sums.items() if found},
+        "checksums": {} if options.output == "table" else sums,
     }
 
 

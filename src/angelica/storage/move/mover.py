@@ -20,6 +20,7 @@ LEASE: Final = 15 * SECOND
 """A fence ends by itself after this time unless its mover renews it."""
 RENEW: Final = 4.0
 LOOK: Final = 0.1
+QUIET: Final = 3
 SLACK: Final = 5.0
 """Seconds beyond the grace time that workers have to hand back what they run."""
 
@@ -107,10 +108,15 @@ class Mover:
         done.fenced = (await self._source.now()).tick - began
 
     async def _drain(self) -> None:
-        """Wait until no task runs, as long as the workers have for that."""
+        """Wait until no task runs, as long as the workers have for that.
+
+        One look is not enough: who has not heard yet that it is to rest may just be claiming.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + self._grace + SLACK
-        while self._grace > 0 and loop.time() < ends_at and await self._source.running():  # noqa: ASYNC110 - no event
+        quiet = 0
+        while self._grace > 0 and quiet < QUIET and loop.time() < ends_at:
+            quiet = 0 if await self._source.running() else quiet + 1
             await asyncio.sleep(LOOK)
 
     @asynccontextmanager

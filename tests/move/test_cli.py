@@ -60,6 +60,27 @@ def test_a_server_at_work_is_moved_and_says_where_to(run, kind: str, tmp_path: P
         assert (found["status"], found["result"]) == ("SUCCEEDED", "hello, world")
 
 
+@pytest.mark.slow
+def test_a_server_whose_settings_lead_to_the_new_store_starts_again_there(run, tmp_path: Path) -> None:
+    source, target = place("sqlite", tmp_path), place("postgres", tmp_path)
+    settings = tmp_path / "angelica.toml"
+    settings.write_text(f'url = "{source.url}"\n')
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with serving(tmp_path, "serve", ANGELICA_TOKEN=TOKEN) as server:
+        body = {"name": "angelica.hello", "task_id": "t0"}
+        assert httpx2.post(server.url + "/tasks", json=body, headers=headers).status_code == 201
+        settings.write_text(f'url = "{target.url}"\n')
+        done: Done = run("db", "move", "--url", source.url, "--to", target.url, "--grace", "3")
+        assert done.code == 0, done.err
+        server.until(lambda: server.out.count("API ") == 2)
+        assert f"starting again with {target.url}" in server.err
+        url = [line.split()[1] for line in server.out.splitlines() if line.startswith("API")][-1]
+        body["task_id"] = "t1"
+        assert httpx2.post(url + "/tasks", json=body, headers=headers).status_code == 201
+        assert httpx2.get(url + "/tasks/t1?wait=10", headers=headers).json()["status"] == "SUCCEEDED"
+    assert counts(target) == {"succeeded": 2}
+
+
 def test_submits_are_answered_503_while_nothing_is_written(tmp_path: Path) -> None:
     at = place("sqlite", tmp_path)
     with serving(tmp_path, "serve", ANGELICA_TOKEN=TOKEN) as server:

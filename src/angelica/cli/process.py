@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from angelica.cli import failure
+from angelica.cli.moved import follow
 from angelica.cli.spec import AppError
 from angelica.cli.state import GlobalOptions
 from angelica.errors import AngelicaError, SchemaMismatch, StoreMoved
@@ -68,6 +69,8 @@ def run_process(body: Callable[[ChildLink | None], Awaitable[int]], options: Glo
     try:
         return asyncio.run(run())
     except (Exception, SystemExit) as error:
+        if link is None and isinstance(error, StoreMoved):
+            follow(error.url, options)
         if link is None and isinstance(error, AngelicaError):
             raise
         tell_failure(error, link, options)
@@ -85,7 +88,8 @@ def tell_failure(error: BaseException, link: ChildLink | None, options: GlobalOp
         failure.print_failure(text, hint, options)
         return
     fatal = isinstance(error, SchemaMismatch | StoreMoved) or (isinstance(error, AppError) and error.fatal)
-    link.failed(text, hint=hint, detail=detail, fatal=failure.exit_code(error) if fatal else None)
+    code = failure.exit_code(error) if fatal else None
+    link.failed(text, hint=hint, detail=detail, fatal=code, moved_to=error.url if isinstance(error, StoreMoved) else "")
 
 
 def _user_frames(error: BaseException) -> str:

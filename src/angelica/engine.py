@@ -9,25 +9,20 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, ParamSpec, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 import angelica
 from angelica.children import Children
 from angelica.clock import Clock, SystemClock
-from angelica.current import CURRENT
 from angelica.domain.events import EngineState
-from angelica.domain.task import Task
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
 from angelica.keeping import Keeping
 from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
-from angelica.runtime.assignment import Assignment
-from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
 from angelica.runtime.functions import AsyncFunction, Function
-from angelica.runtime.handle import TaskHandle
 from angelica.runtime.hooks import Hook, Hooks, Middleware
 from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
@@ -40,6 +35,7 @@ from angelica.settings import Settings
 from angelica.storage.protocol import Storage
 from angelica.stores import make_storage
 from angelica.submitter import Submitter
+from angelica.submitting import Submitting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +45,7 @@ E = TypeVar("E")
 _NOT_OPEN: Final = "the engine is not open: await engine.start(), or mount it with engine.lifespan"
 
 
-class Engine(Hosting, Living, Children, Scheduling):
+class Engine(Hosting, Living, Children, Submitting, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -68,7 +64,8 @@ class Engine(Hosting, Living, Children, Scheduling):
         self.tokens: Any = None
         self.hooks = Hooks()
         self._portal = Portal()
-        self.functions = FunctionRegistry(self.settings, self.hooks, Submitter(self))
+        self.submitter = Submitter(self)
+        self.functions = FunctionRegistry(self.settings, self.hooks, self.submitter)
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)
@@ -301,23 +298,3 @@ class Engine(Hosting, Living, Children, Scheduling):
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
         return self._portal.call(coroutine)
-
-    def task_handle(self, task: Task) -> TaskHandle[Any]:
-        """Return the handle of a task that has just been read or stored."""
-        return TaskHandle(task, self.service, self.call)
-
-    async def ahandle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        await self.open()
-        return TaskHandle(await self.service.get(task_id), self.service, self.call, created=False)
-
-    def handle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        return self.call(self.ahandle(task_id))
-
-    def current(self) -> Context:
-        """Return the context of the attempt that calls; raises `AngelicaError` outside of one."""
-        running = CURRENT.get()
-        if not isinstance(running, Assignment):
-            raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
-        return cast("Context", running.contexts(running))

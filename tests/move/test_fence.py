@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from angelica.clock import SECOND
@@ -17,6 +18,7 @@ from angelica.domain.outcome import Succeeded
 from angelica.domain.task import NewTask
 from angelica.errors import Conflict, StorageUnavailable, StoreMoved
 from angelica.storage.move.fences import FenceLost, committed, kept, lifted, put, raised
+from angelica.storage.move.plan import REST
 from angelica.storage.protocol import Beat, Claim, FunctionRow, LogLine, Note, Request, SchedulePut, Storage
 from angelica.storage.sqlite.adapter import SqliteStorage
 from tests.move.house import KINDS, Place, opened, place, story
@@ -24,6 +26,7 @@ from tests.schedules.house import schedule
 from tests.storage.world import START, new, worker_info
 
 LONG = 3_600 * SECOND
+TOMBSTONES = next(table for table in REST if table.name == "tombstones")
 MOVING = Fence("moving", "m1", "postgresql://there/db", "here")
 
 
@@ -200,3 +203,27 @@ async def test_another_process_sees_the_fence_of_a_file(tmp_path: Path) -> None:
     async with opened(SqliteStorage(tmp_path / "angelica.db")) as other, fenced(at, MOVING):
         with pytest.raises(StorageUnavailable):
             await other.enqueue_many([new("t1")], now=await other.time())
+
+
+@story
+async def test_a_users_transaction_that_has_submitted_is_waited_for_and_one_that_comes_later_is_refused() -> None:
+    at = place("postgres", Path())
+    async with opened(at.storage()) as storage, opened(at.side()) as side:
+        url, schema = at.url.split("?schema=")
+        text = " ".join(["insert into", f"{schema}.tombstones", "values ($1, 0)"])
+        await side.arm()
+        early, late = await asyncpg.connect(url), await asyncpg.connect(url)
+        transaction = early.transaction()
+        await transaction.start()
+        await early.execute(text, "early")
+        raising = asyncio.create_task(side.swap_fence(raised(MOVING, LONG)))
+        await asyncio.sleep(1.5)  # longer than the mover waits at a time
+        assert not raising.done()
+        await transaction.commit()
+        await raising
+        with pytest.raises(asyncpg.PostgresError, match="the data is being moved; nothing was written"):
+            await late.execute(text, "late")
+        assert await storage.delete_schedules([], now=await storage.time()) == ()
+        assert [row[0] for row in await side.page(TOMBSTONES, None, 9)] == ["early"]
+        await early.close()
+        await late.close()

@@ -229,7 +229,8 @@ def test_using_adds_up_and_leaves_the_function_as_it_was():
     ("options", "field"),
     [
         ({"prio": 1}, "/prio"),
-        ({"connection": object()}, "/connection"),
+        ({"notify": False}, "/notify"),
+        ({"connection": object(), "notify": "no"}, "/notify"),
         ({"key": "x"}, "/key"),
         ({"name": "x"}, "/name"),
     ],

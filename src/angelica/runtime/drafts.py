@@ -53,7 +53,7 @@ UNSERVED: Final = {
     "limits": "limits come with a later version",
     "rate": "limits come with a later version",
     "requires": "placement by labels comes with a later version",
-    "connection": "enqueueing in your own transaction comes with PostgreSQL in a later version",
+    "connection": "is for the process that has it: function.using(connection=…) in Python",
 }
 """Fields that are known and not served yet: refused, never accepted and ignored."""
 

@@ -11,6 +11,7 @@ from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import NotSupported
 from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_reads import ahead, lines_of, page
@@ -26,6 +27,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -264,6 +266,14 @@ class MemoryStorage(MemorySchedules):
             table = self._open_table()
             detail = {"tasks": len(table.rows), "unfinished": table.unfinished}
             return StoreStatus("memory", self._url, 0, detail)
+
+    def join(self, connection: object) -> Joined:
+        raise NotSupported(
+            "/connection",
+            "a store in memory takes part in no transaction",
+            hint="enqueue after your commit, or keep the store in PostgreSQL, beside your own tables",
+            rule="not_supported",
+        )
 
 
 def _end(table: Table, end: Completion, now: Now) -> bool:

@@ -21,6 +21,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -78,7 +79,10 @@ READS: Final = SCHEDULE_READS | frozenset(
 
 
 class Wrapping(WrappedSchedules):
-    """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, to be overridden."""
+    """A storage that does all that `inner` does; every verb goes through `_call`, to be overridden.
+
+    But for `mark`, and `join`: whatever is done in a caller's transaction is the caller's to repeat.
+    """
 
     async def enqueue_many(
         self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
@@ -165,6 +169,9 @@ class Wrapping(WrappedSchedules):
 
     async def wait(self, topic: Topic, since: int, timeout: float) -> int:
         return await self._call("wait", lambda: self.inner.wait(topic, since, timeout))
+
+    def join(self, connection: object) -> Joined:
+        return self.inner.join(connection)
 
     async def open(self) -> None:
         await self._call("open", self.inner.open)

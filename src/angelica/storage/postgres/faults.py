@@ -30,6 +30,10 @@ LOST: Final = (
 )
 
 
+class Contended(StorageUnavailable):
+    """A lock that others hold was not to be had soon: an open transaction has submitted the same key or id."""
+
+
 def translate(error: BaseException) -> BaseException:
     """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
     if isinstance(error, (AngelicaError, STANDING)):
@@ -40,12 +44,12 @@ def translate(error: BaseException) -> BaseException:
         return StorageUnavailable(f"the connection to PostgreSQL failed: {said(error)}")
     if isinstance(error, asyncpg.PostgresError):
         if error.sqlstate == FENCED:
-            return _fenced(str(error))
+            return _fenced(error.detail)
         return _translated(error)
     return error
 
 
-def _fenced(text: str) -> StorageError:
+def _fenced(text: str | None) -> StorageError:
     """Return what the trigger of a fence means; it has looked at the time already."""
     fence = fence_of(text)
     refusal = None if fence is None else fence.refusal(fence.until - 1)
@@ -67,6 +71,8 @@ def _translated(error: asyncpg.PostgresError) -> StorageError:
             return StorageUnavailable("PostgreSQL takes no more connections (max_connections)", retry_after=2.0)
         case asyncpg.exceptions.ReadOnlySQLTransactionError():
             return StorageUnavailable("this server is read-only: a standby, or one being switched over")
+        case asyncpg.exceptions.LockNotAvailableError():
+            return Contended(f"a transaction that is still open is in the way: {said(error)}", retry_after=2.0)
         case asyncpg.exceptions.UndefinedTableError() | asyncpg.exceptions.InvalidSchemaNameError():
             return StorageUnavailable(f"the tables are gone: {said(error)}; run `angelica db migrate`", retry_after=5.0)
         case _:

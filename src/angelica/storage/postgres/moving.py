@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -26,16 +27,20 @@ from angelica.storage.postgres.texts import storable
 from angelica.storage.rows import from_json
 from angelica.storage.sql import load_verbs
 
+R = TypeVar("R")
+
 _TABLES: Final = {table.name: table for table in (TASKS, *PARTS, *REST, WORKERS)}
 _FENCED: Final = (*_TABLES, "counters", "meta")
 _HOLDERS: Final = "where id in (select worker from {tasks} where state = 'running') order by id"
 _WAKE: Final = "mover:cr"
 """A notification as `ring.py` reads it: control and ready."""
 _PATIENCE: Final = (
-    "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '2s'; "
+    "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '1s'; "
     "set synchronous_commit = on"  # whatever the server's default is: the other store is of no use afterwards
 )
-TRIES: Final = 5
+TRIES: Final = 20
+PAUSE: Final = 0.5
+"""A transaction of a user that has submitted may stay open for a while."""
 
 
 class PostgresSide:
@@ -94,14 +99,14 @@ class PostgresSide:
         async with self._control() as raw:
             await raw.execute(self._verbs["fence_function"])
             for name in _FENCED:
-                await self._patiently(raw, self._trigger("create or replace", name))
+                await self._patiently(partial(raw.execute, self._trigger("create or replace", name)))
 
     async def disarm(self) -> None:
         if await self.fence() is not None:
             return
         async with self._control() as raw:
             for name in _FENCED:
-                await self._patiently(raw, self._trigger("drop", name))
+                await self._patiently(partial(raw.execute, self._trigger("drop", name)))
             await raw.execute(self._verbs["drop_fence_function"])
 
     def _trigger(self, action: str, table: str) -> str:
@@ -111,23 +116,24 @@ class PostgresSide:
         function = f"{self._address.schema}.fence()"
         return f"{action} trigger fence before insert or update or delete on {on} execute function {function}"
 
-    async def _patiently(self, raw: Raw, text: str) -> None:
-        """Run what needs a table for itself: others wait behind it, so it waits briefly, several times."""
-        for tries_left in reversed(range(TRIES)):
+    async def _patiently(self, work: Callable[[], Awaitable[R]]) -> R:
+        """Do what needs a lock for itself. Others wait behind whoever waits, so it waits briefly, many times."""
+        for _ in range(TRIES):
             try:
-                await raw.execute(text)
-                return
+                return await work()
             except asyncpg.exceptions.LockNotAvailableError:
-                if not tries_left:
-                    raise
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(PAUSE)
+        return await work()
 
     async def fence(self) -> Fence | None:
         return fence_of(await self.note(KEY))
 
     async def swap_fence(self, judge: Judge) -> Fence | None:
-        async with self._control() as raw, raw.transaction():
-            await raw.execute("set local lock_timeout = '15s'")  # as long as a statement of a writer may take, or less
+        async with self._control() as raw:
+            return await self._patiently(partial(self._swap, raw, judge))
+
+    async def _swap(self, raw: Raw, judge: Judge) -> Fence | None:
+        async with raw.transaction():
             await raw.execute(self._verbs["fence_lock"])
             fence = judge(*await self._fence_row(raw))
             await self._note(raw, KEY, None if fence is None else fence_text(fence))

@@ -1,5 +1,5 @@
 -- The fence around a store that is being moved: a trigger on each table while it may be needed, so that all other time
--- writes cost nothing more. Writers hold a shared lock to their end, the mover takes it alone before it changes the
+-- writes cost nothing more; whoever writes meets it, also a transaction of a user that submits in it. Writers hold a shared lock to their end, the mover takes it alone before it changes the
 -- fence: afterwards no write is under way that has not seen it. A lock of rows would let writers starve the mover.
 
 -- verb: fence_lock
@@ -24,7 +24,10 @@ begin
         fence ->> 'state' = 'moving'
         and (fence ->> 'until')::bigint > (extract(epoch from clock_timestamp()) * 1000000)::bigint
     ) then
-        raise exception using errcode = 'AN001', message = stands;
+        raise exception using errcode = 'AN001', detail = stands, message = case fence ->> 'state'
+            when 'moved' then 'the data has moved to ' || (fence ->> 'to')
+            else 'the data is being moved; nothing was written'
+        end;
     end if;
     return null;
 end

@@ -50,7 +50,7 @@ class Carrier:
 
     async def copy_ended(self) -> None:
         """Copy all ended tasks while others go on ending, and are deleted."""
-        self._expected = await self._source.totals((TASKS,))
+        self._expected = await self._source.totals((TASKS, *PARTS))
         async for ids, batch in self._ahead(self._chunks(self._pages(self._after, ended=True))):
             self._after = ids[-1]
             await self._carry(batch, ended=True)
@@ -188,7 +188,9 @@ class Carrier:
         await self._target.load(batch, _counts(batch), self._notes() if ended else {})
         back = await self._read(self._target, [row[0] for row in batch[TASKS.name]])
         _compare(batch, sums, back)
-        self._progress(TASKS.name, self.rows[TASKS.name], self._expected.get(TASKS.name))
+        for name, rows in batch.items():
+            if rows:
+                self._progress(name, self.rows[name], self._expected.get(name))
 
     def _book(self, batch: Batch, sums: Mapping[str, int], sign: int) -> None:
         for name, rows in batch.items():

@@ -107,7 +107,7 @@ def test_what_cannot_be_moved_is_refused_in_words(run, tmp_path: Path) -> None:
     memory = run("db", "move", "--to", "memory:")
     assert (memory.code, "a store in memory ends with its process" in memory.err) == (2, True)
     itself = run("db", "move", "--to", "angelica.db")
-    assert (itself.code, "another move of" in itself.err) == (5, True)
+    assert (itself.code, "is the store that is to be moved" in itself.err) == (5, True)
     asyncio.run(fill(place("sqlite", tmp_path, name="full.db")))
     full = run("db", "move", "--to", "full.db")
     assert (full.code, "is not empty" in full.err) == (5, True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import click
 
 from angelica.cli import output
-from angelica.cli.failure import OK, CliError
+from angelica.cli.failure import CONFLICT, OK, CliError
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions, common, given
 from angelica.cli.store import require
@@ -58,7 +58,10 @@ async def _move(settings: Settings, filled: Settings | None, options: GlobalOpti
     assert filled is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _interrupt)
     await require(settings, "name it: --url")
-    async with _opened(settings) as source, _opened(filled) as target:
+    leaving, filling = make_side(settings), make_side(filled)
+    if leaving.shown == filling.shown:
+        raise CliError(f"{filling.shown} is the store that is to be moved", hint="name another", exit_code=CONFLICT)
+    async with _opened(leaving) as source, _opened(filling) as target:
         with _bars(options) as progress:
             mover = Mover(
                 source,
@@ -76,12 +79,12 @@ async def _move(settings: Settings, filled: Settings | None, options: GlobalOpti
 
 async def _abort(settings: Settings, filled: Settings | None, options: GlobalOptions) -> int:
     await require(settings, "name it: --url")
-    async with _opened(settings) as source:
+    async with _opened(make_side(settings)) as source:
         stood = await abort(source)
         if stood is not None and stood.state == "moved":
             raise CliError(f"the data has moved to {stood.to} already", hint="move it back from there")
         if filled is not None:
-            async with _opened(filled) as target:
+            async with _opened(make_side(filled)) as target:
                 await drop_target(source, target)
                 output.say(f"{target.shown} is empty", options)
         output.say(f"{source.shown} is in work", options)
@@ -89,8 +92,7 @@ async def _abort(settings: Settings, filled: Settings | None, options: GlobalOpt
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[FullSide]:
-    side = make_side(settings)
+async def _opened(side: FullSide) -> AsyncIterator[FullSide]:
     await side.open()
     try:
         yield side

@@ -15,9 +15,10 @@ _AGAIN = 2.0
 class Fence:
     """What a move has made of a store; `move` names the move, `to` and `source` are addresses without a password.
 
-    `draining`: workers claim no more, all else goes on. `moving`: nothing is written. Both end by themselves at
-    `until` (microseconds of the store's clock), so that a mover that has died holds nobody up. `moved`: the data is at
-    `to` for good. `receiving`: the store is filled from `source` and is of no use before the move has ended.
+    `draining`: workers claim no more and hand back what still runs after `grace` (microseconds); all else goes on.
+    `moving`: nothing is written. Both end by themselves at `until` (microseconds of the store's clock), so that a mover
+    that has died holds nobody up. `moved`: the data is at `to` for good. `receiving`: the store is filled from `source`
+    and is of no use before the move has ended.
     """
 
     state: FenceState
@@ -25,6 +26,7 @@ class Fence:
     to: str
     source: str
     until: int = 0
+    grace: int = 0
 
     def holds(self, wall: int) -> bool:
         """Whether it is in force."""

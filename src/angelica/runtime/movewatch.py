@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from angelica.clock import SECOND
 from angelica.storage.protocol import Storage, Topic
 
 log: Final = logging.getLogger("angelica.engine")
@@ -28,7 +29,10 @@ class OnMove:
 
 
 class MoveWatch:
-    """The step of a duty. Handlers get `grace` seconds from the beginning of a move to end by themselves."""
+    """The step of a duty.
+
+    From the beginning of a move handlers get the grace time that the mover gives, and no more than `grace` seconds.
+    """
 
     def __init__(self, storage: Storage, *, wall: Callable[[], int], grace: float, on_move: OnMove) -> None:
         self._storage = storage
@@ -47,13 +51,13 @@ class MoveWatch:
         fence = await self._storage.fence()
         if fence is not None and fence.state == "moved":
             self._gone = True
-            self._begin_rest()
+            self._begin_rest(0)
             log.error("the data has moved to %s: this process can do nothing more for it", fence.to)
             self._on_move.moved(fence.to)
         elif fence is not None and fence.state in ("draining", "moving") and fence.holds(self._wall()):
             if not self._resting:
                 log.warning("the data is being moved to %s: claiming no more until that has ended", fence.to)
-            self._begin_rest()
+            self._begin_rest(fence.grace)
         elif self._resting:
             self._end_rest()
             log.warning("the move was given up: going on")
@@ -65,11 +69,12 @@ class MoveWatch:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _begin_rest(self) -> None:
+    def _begin_rest(self, grace: int) -> None:
         if not self._resting:
             self._resting = True
             self._on_move.rest()
-            self._timer = asyncio.get_running_loop().call_later(self._grace, self._on_move.hand_back)
+            seconds = min(self._grace, grace / SECOND)
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._on_move.hand_back)
 
     def _end_rest(self) -> None:
         self._resting = False

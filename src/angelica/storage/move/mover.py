@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from angelica.clock import SECOND
@@ -89,7 +89,8 @@ class Mover:
         await self._carrier.copy_ended()
         self._reached("copied")
         await self._source.arm()
-        await self._source.swap_fence(raised(fence, LEASE))
+        draining = replace(fence, grace=int(self._grace * SECOND))
+        await self._source.swap_fence(raised(draining, LEASE))
         async with self._renewed(fence):
             await self._drain()
             self._reached("drained")

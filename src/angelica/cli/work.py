@@ -33,7 +33,11 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
     engine.keeping.when_moved = lifetime.end_now
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)
-    await engine.run_worker(lifetime.stop, lifetime.hasten, lambda: telling.append(asyncio.create_task(tell())))
+
+    def ready() -> None:
+        telling.append(asyncio.create_task(tell()))
+
+    await engine.run_worker(lifetime.stop, lifetime.hasten, ready, lifetime.leave)
     if engine.keeping.moved_to is not None:
         raise StoreMoved(engine.keeping.moved_to)
     return 0

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ChildLink:
-    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`).
+    """One inherited socket: JSON lines up (`ready`, `failed`, `leaving`), words down (`drain`, `hasten`).
 
     Its end of file means that the parent died.
     """
@@ -59,6 +59,10 @@ class ChildLink:
         """Tell the parent why this process cannot start, or go on; the fields are those of `Failure`."""
         said = {"failed": error, "hint": hint, "detail": detail, "fatal": fatal, "moved_to": moved_to}
         self._send({**said, "files": loaded_files()})
+
+    def leaving(self) -> None:
+        """Tell the parent that this process ends because an operator wants it to, and is not to be started again."""
+        self._send({"leaving": True})
 
     def watch(self, on_word: Callable[[str], None], on_gone: Callable[[], None]) -> None:
         """Call back on the running loop for each word of the parent, and once when the parent is gone."""

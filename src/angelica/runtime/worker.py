@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from angelica.clock import Now
@@ -27,13 +27,14 @@ from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
+from angelica.runtime.parting import sign_off, write_last
 from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.turnover import Turnover
 from angelica.runtime.watch import Watch
 from angelica.runtime.worker_settings import WorkerSettings
-from angelica.storage.protocol import Storage, WorkerInfo
+from angelica.storage.protocol import Control, Storage, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
 
@@ -44,7 +45,10 @@ LAST_FLUSH: Final = 5.0
 
 
 class Worker:
-    """One worker of one process. `start` and `stop` on its event loop."""
+    """One worker of one process. `start` and `stop` on its event loop.
+
+    `dismissed` is called there when an operator asks for its stop; whoever owns it then calls `stop`.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,7 @@ class Worker:
     ) -> None:
         self.info = info
         self.refused = 0
+        self._resting = False
         self._storage = storage
         self._settings = settings
         self._clock = means.clock
@@ -66,23 +71,27 @@ class Worker:
         self._chance = means.chance
         self._emit = means.emit
         self._journal = journal
+        self.dismissed: Callable[[], object] | None = None
+        self._code = code
         self._holdings = Holdings(start_file)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._pulse = Pulse(
             storage,
             info,
-            code.names,
+            self._names,
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self.hand_back),
+            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self.hand_back, self._heed),
         )
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
         self._calls = Calls(code, self._executors)
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        self._room = Room(
+            tuple(self._executors.values()), cap=settings.cap, waiting=lambda: self._cap.waiting + self._gates.crowd()
+        )
         lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._watch = Watch(self._holdings.all, wall=self._wall)
@@ -90,8 +99,6 @@ class Worker:
             storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
         self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
-
-    # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Register, then begin to claim; raises `StorageUnavailable` if the store does not take the registration."""
@@ -106,6 +113,7 @@ class Worker:
 
         `hasten` set cuts the grace short.
         """
+        self._pulse.say("stop")
         self._turnover.stop()
         self.rest()
         await self._until_idle(self._settings.grace, hasten)
@@ -117,29 +125,33 @@ class Worker:
         for assignment in self._holdings.all():
             if not assignment.finished:  # a thread that did not stop: the process leaves, so it ends with it
                 self._finish(assignment, Released())
-        await self._write_last()
+        await write_last(self._completer, self._notes, LAST_FLUSH)
         await self._completer.stop()
         await self._pulse.stop(LAST_FLUSH)
-        await self._sign_off()
+        await sign_off(self._storage, self.info.id, now=self._clock.now())
         self._watch.stop()
         for executor in self._executors.values():
             await executor.close()
         self._holdings.close()
 
-    async def _write_last(self) -> None:
-        try:
-            await asyncio.wait_for(self._completer.flush(), LAST_FLUSH)
-            await self._notes.stop()
-        except (TimeoutError, StorageError):
-            log.warning("the store did not take our last ends; their leases will run out")
+    def _names(self) -> tuple[str, ...]:
+        """Return the functions that are known now: some may be declared after the start."""
+        self._completer.known = frozenset(names := tuple(self._code.names()))
+        return names
 
-    async def _sign_off(self) -> None:
-        try:
-            held = await self._storage.end_worker(self.info.id, now=self._clock.now())
-            if held:
-                log.warning("%d task(s) are left to the sweep: the store still has them as ours", held)
-        except StorageError as error:
-            log.warning("could not sign off, the lease runs out by itself: %s", error)
+    def _heed(self, control: Control) -> None:
+        """Do what an operator asks for: claim no more, claim again, or end."""
+        if self._pulse.doing == "stop":
+            return
+        if control == "stop":
+            if self.dismissed is not None:
+                self.dismissed()
+            return
+        self._completer.claiming = control == "run" and not self._resting
+        self._completer.hunger()
+        if control == "drain":
+            self._withdraw()
+        self._pulse.say(control)
 
     async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:
         """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
@@ -149,21 +161,21 @@ class Worker:
             await asyncio.sleep(0.01)
 
     def rest(self) -> None:
-        """Claim no more, and hand back what has not begun; `resume` goes on."""
+        """Claim no more, whatever operators ask for, and hand back what has not begun; `resume` goes on."""
+        self._resting = True
         self._completer.claiming = False
+        self._withdraw()
+
+    def resume(self) -> None:
+        """Claim again, unless an operator does not want that."""
+        self._resting = False
+        self._completer.claiming = self._pulse.doing == "run"
+        self._completer.hunger()
+
+    def _withdraw(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
         for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
-
-    def resume(self) -> None:
-        """Claim again."""
-        self._completer.claiming = True
-
-    def _crowd(self) -> int:
-        """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
-        return self._cap.waiting + self._gates.crowd()
-
-    # -- claims in ------------------------------------------------------------------------------------------------
 
     def _on_written(self, written: Written) -> None:
         """Take the reply of an exchange: forget what was written, take on what was claimed, say what happened."""
@@ -227,8 +239,6 @@ class Worker:
     def _admit(self, assignment: Assignment) -> None:
         """A function's concurrency has room again for one that waited."""
         self._cap.submit(assignment.code.executor, (assignment,))
-
-    # -- one attempt ----------------------------------------------------------------------------------------------
 
     def _begin(self, assignment: Assignment) -> Outcome | None:
         """Mark an attempt as begun, or say why its handler must not start; called in the handler's thread."""

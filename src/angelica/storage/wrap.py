@@ -14,8 +14,6 @@ from angelica.domain.schedule import Firing
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.errors import StorageUnavailable
 from angelica.storage.protocol import (
-    Beat,
-    BeatReply,
     CancelStatus,
     Claim,
     Enqueued,
@@ -34,16 +32,15 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
-    WorkerRow,
 )
 from angelica.storage.wrap_schedules import (
     SCHEDULE_READS,
     SCHEDULE_WRITES,
-    WrappedSchedules,
     deleted_by_us,
     fired_by_us,
     put_by_us,
 )
+from angelica.storage.wrap_workers import WrappedWorkers
 
 T = TypeVar("T")
 
@@ -54,12 +51,14 @@ WRITES: Final = SCHEDULE_WRITES | frozenset(
         "heartbeat",
         "end_worker",
         "promote_due",
+        "park_unmet",
         "cancel_many",
         "delete_tasks",
         "prune",
         "append_logs",
         "annotate",
         "put_functions",
+        "control_workers",
     }
 )
 READS: Final = SCHEDULE_READS | frozenset(
@@ -72,13 +71,14 @@ READS: Final = SCHEDULE_READS | frozenset(
         "list_functions",
         "list_workers",
         "counts",
+        "count_held",
         "count_ahead",
         "time",
     }
 )
 
 
-class Wrapping(WrappedSchedules):
+class Wrapping(WrappedWorkers):
     """A storage that does all that `inner` does; every verb goes through `_call`, to be overridden.
 
     But for `mark`, and `join`: whatever is done in a caller's transaction is the caller's to repeat.
@@ -96,17 +96,8 @@ class Wrapping(WrappedSchedules):
     ) -> Exchanged:
         return await self._call("exchange", lambda: self.inner.exchange(ends, claim, now=now, journal=journal))
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._call("heartbeat", lambda: self.inner.heartbeat(beat, now=now))
-
-    async def end_worker(self, worker: str, *, now: Now) -> int:
-        return await self._call("end_worker", lambda: self.inner.end_worker(worker, now=now))
-
     async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
         return await self._call("promote_due", lambda: self.inner.promote_due(now=now, limit=limit))
-
-    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
-        return await self._call("expired", lambda: self.inner.expired(now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._call("cancel_many", lambda: self.inner.cancel_many(task_ids, reason=reason, now=now))
@@ -154,9 +145,6 @@ class Wrapping(WrappedSchedules):
 
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._call("list_functions", self.inner.list_functions)
-
-    async def list_workers(self) -> tuple[WorkerRow, ...]:
-        return await self._call("list_workers", self.inner.list_workers)
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._call("counts", self.inner.counts)

@@ -79,7 +79,7 @@ REST: Final = (
 
 TABLES: Final = (TASKS, *PARTS, *REST)
 
-WORKERS: Final = _table("workers", "id", "host boot lease_until seen_at info")
+WORKERS: Final = _table("workers", "id", "host boot lease_until seen_at info control")
 """Not carried over as it is: leases are moments of the store's clock, see `mover.py`."""
 
 

@@ -99,8 +99,8 @@ select
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 
--- Which levels of priority each (executor of $1, queue of $2 or any) has, with the oldest run_at of each: a loose walk
--- over the index, one seek for each. How many are ready, up to $3, only where there is something to share out.
+-- Which levels of priority each lane of the kinds $1 in the queues $2 (or any) has, with the oldest run_at of each: a
+-- loose walk over the index, one seek for each; the lanes of a kind stand from `kind` up to `kind<`. How many are ready, up to $3, only where there is something to share out.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -120,13 +120,30 @@ queue (name) as (
     union all
     select name from walked where name is not null
 ),
+lane (kind, queue, executor) as (
+    select k.kind, queue.name, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+            and t.executor >= k.kind and t.executor < k.kind || '<'
+        order by t.executor limit 1
+    )
+    from unnest($1::text[]) k (kind) cross join queue
+    union all
+    select lane.kind, lane.queue, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+            and t.executor > lane.executor and t.executor < lane.kind || '<'
+        order by t.executor limit 1
+    )
+    from lane where lane.executor is not null
+),
 level (executor, queue, priority) as (
-    select k.executor, queue.name, (
+    select lane.executor, lane.queue, (
         select t.priority from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.executor
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
         order by t.priority desc limit 1
     )
-    from unnest($1::text[]) k (executor) cross join queue
+    from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from angelica.tasks t
@@ -154,6 +171,18 @@ select
         ) c
     ) end as ready
 from found f
+
+-- The same for a worker that takes only tasks with the labels $4 and $5 (names, values): it looks at every ready row.
+-- verb: selected_levels
+select t.executor, t.queue, t.priority, min(t.run_at) as oldest, least(count(*), $3::bigint) as ready
+from angelica.tasks t
+where t.state = 'queued' and t.held is null and ($2::text[] is null or t.queue = any ($2))
+    and split_part(t.executor, ';', 1) = any ($1::text[])
+    and not exists (
+        select 1 from unnest($4::text[], $5::text[]) s (name, value)
+        left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
+    )
+group by t.executor, t.queue, t.priority
 
 -- The columns of a task that has just been taken, the rare parts only where there can be any.
 -- fragment: taken
@@ -232,6 +261,45 @@ from (select) one left join taken on true
 -- The same claim inside a transaction of several statements, with the late ones told by name.
 -- verb: take
 with picked as materialized (${picked}),
+taken as (
+    update angelica.tasks t set
+        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+    from picked p
+    where t.ctid = p.place and not p.late
+    returning t.queue as queue, ${taken}
+),
+moved as (
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
+),
+counted as (${add_moved})
+select
+    case when (select bool_or(late) from picked) then array(
+        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
+    ) end as late,
+    ${notify} as told,
+    taken.*
+from (select) one left join taken on true
+
+-- The same for a worker that takes only tasks with the labels $9 and $10.
+-- verb: take_selected
+with picked as materialized (
+    select l.lane, r.place, r.late
+    from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+    cross join lateral (
+        select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
+        from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+            and t.priority = l.priority
+            and not exists (
+                select 1 from unnest($9::text[], $10::text[]) s (name, value)
+                left join angelica.labels b on b.task_id = t.id and b.name = s.name
+                where b.value is distinct from s.value
+            )
+        order by t.run_at, t.id limit l.wanted for update skip locked
+    ) r
+),
 taken as (
     update angelica.tasks t set
         state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1

@@ -1,7 +1,7 @@
 -- Claiming, ending and journalling attempts.
 
--- Which levels of priority each (executor of ?1, queue of ?2 or any) has, with the oldest run_at of each: a loose walk
--- over the index, one seek for each.
+-- Which levels of priority each lane of the kinds ?1 in the queues ?2 (or any) has, with the oldest run_at of each: a
+-- loose walk over the index, one seek for each. The lanes of a kind stand together: from `kind` up to `kind<`.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -16,13 +16,28 @@ queue (name) as (
     union all
     select name from walked where name is not null
 ),
-level (executor, queue, priority) as (
+lane (kind, queue, executor) as (
     select k.value, queue.name, (
-        select t.priority from tasks t indexed by ready
-        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.value
-        order by t.priority desc limit 1
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+            and t.executor >= k.value and t.executor < k.value || '<'
     )
     from jsonb_each(?1) k cross join queue
+    union all
+    select lane.kind, lane.queue, (
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+            and t.executor > lane.executor and t.executor < lane.kind || '<'
+    )
+    from lane where lane.executor is not null
+),
+level (executor, queue, priority) as (
+    select lane.executor, lane.queue, (
+        select t.priority from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
+        order by t.priority desc limit 1
+    )
+    from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from tasks t indexed by ready
@@ -40,8 +55,8 @@ select json_group_array(json_array(level.executor, level.queue, level.priority, 
 )))
 from level where level.priority is not null
 
--- verb: count_ready
-select count(*) from (
+-- verb: ready_count
+select json_array(count(*)) from (
     select 1 from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2 limit ?3
 )
@@ -53,8 +68,43 @@ select json_group_array(${task}) from (
     order by run_at, id limit ?4
 )
 
--- The usual claim in one look: one lane, and only one level of priority in it. ?3 is the room; gives the rows, their
--- rowids, and whether there is a lower level (then the rows are not used).
+-- The same three for a worker that takes only tasks with certain labels: they look at every ready row.
+-- verb: selected_levels
+select json_group_array(json_array(executor, queue, priority, oldest)) from (
+    select t.executor, t.queue, t.priority, min(t.run_at) as oldest from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and (?2 is null or t.queue in (select value from jsonb_each(?2)))
+        and exists (select 1 from jsonb_each(?1) k where t.executor >= k.value and t.executor < k.value || '<')
+        and not exists (
+            select 1 from jsonb_each(?3) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    group by t.executor, t.queue, t.priority
+)
+
+-- verb: selected_count
+select json_array(count(*)) from (
+    select 1 from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and t.queue = ?1 and t.executor = ?2
+        and not exists (
+            select 1 from jsonb_each(?4) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    limit ?3
+)
+
+-- verb: selected_rows
+select json_group_array(${task}) from (
+    select * from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and t.queue = ?1 and t.executor = ?2 and t.priority = ?3
+        and not exists (
+            select 1 from jsonb_each(?5) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    order by t.run_at, t.id limit ?4
+)
+
+-- The usual claim in one look: one lane of its kind, and only one level of priority in it. ?3 is the room; gives the
+-- rows, their rowids, and whether there is a lower level or another lane (then the rows are not used).
 -- verb: ready_lane
 with top (priority) as materialized (
     select priority from tasks indexed by ready
@@ -65,6 +115,9 @@ select json_group_array(${task}), json_group_array(place), exists (
     select 1 from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2
         and priority < (select priority from top)
+) or exists (
+    select 1 from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor > ?2 and executor < ?2 || '<'
 )
 from (
     select rowid as place, * from tasks indexed by ready

@@ -67,8 +67,8 @@ def test_in_ordinary_times_each_look_is_from_the_beginning(world: World) -> None
     world.submit(*[new(f"t-{n:05}") for n in range(2 * heads.CLOGGED)])
     for _ in range(20):
         assert len(world.claim(heads.CLOGGED // 10)) == heads.CLOGGED // 10
-        world.run(asyncio.sleep(0.005))
-        assert not known(world)
+        # The server's own ANALYZE may hold a snapshot for a moment.
+        until(world, lambda: not known(world))
 
 
 def test_what_was_taken_is_passed_over_and_nothing_is_missed(world: World, postgres_database: str) -> None:
@@ -98,7 +98,9 @@ def test_what_comes_before_a_head_is_found_soon(world: World, postgres_database:
         assert found == ["late"]
 
 
-def test_when_the_snapshot_is_let_go_each_look_is_from_the_beginning_again(world: World, postgres_database: str) -> None:
+def test_when_the_snapshot_is_let_go_each_look_is_from_the_beginning_again(
+    world: World, postgres_database: str
+) -> None:
     with pinned(postgres_database):
         work_off(world)
         world.clock.advance(10 * SECOND)
@@ -114,7 +116,7 @@ def test_when_the_snapshot_is_let_go_each_look_is_from_the_beginning_again(world
     assert ids(world.claim(2, queues=("default",))) == ["a", "b"]
 
 
-def test_closing_ends_the_looks(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_ends_the_looks(postgres_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heads, "SLOW", -1)
     clock = ManualClock()
     with pinned(postgres_database), World(PostgresStorage(postgres_database, clock), clock) as world:

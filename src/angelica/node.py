@@ -135,6 +135,18 @@ class Node:
         self.journal.on_pending = None
         await self._flusher.stop()
 
+    def rest(self) -> None:
+        """Claim no more for now."""
+        self.worker.rest()
+
+    def resume(self) -> None:
+        """Claim again."""
+        self.worker.resume()
+
+    def hand_back(self) -> None:
+        """Stop what runs, to be run again by whoever claims it."""
+        self.worker.hand_back()
+
     @property
     def problems(self) -> dict[str, str]:
         """What is wrong now, by the name of the loop; empty while all is well."""

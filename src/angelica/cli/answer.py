@@ -18,6 +18,7 @@ from angelica.cli.process import Lifetime
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
+from angelica.errors import StoreMoved
 from angelica.http.app import create_app
 from angelica.http.listening import listen, url_of
 from angelica.http.server import serve
@@ -62,6 +63,7 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
     else:
         bound = listen(engine.settings.host, engine.settings.port)
     lifetime = Lifetime(link)
+    engine.keeping.when_moved = lifetime.end_now
     await engine.start(worker=False)
     try:
         if not where.dev:
@@ -74,6 +76,8 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
         draining.cancel()
     finally:
         await engine.stop()
+    if engine.keeping.moved_to is not None:
+        raise StoreMoved(engine.keeping.moved_to)
     return 0
 
 

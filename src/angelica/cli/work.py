@@ -17,6 +17,7 @@ from angelica.cli.process import Lifetime
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
+from angelica.errors import StoreMoved
 from angelica.runtime.childlink import ChildLink, loaded_files
 from angelica.runtime.identity import host_name
 
@@ -32,6 +33,7 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
     engine = engine_of(options.app or settings.app, options.url, **mode, **asked)
     engine.log_format = log_format
     lifetime = Lifetime(link)
+    engine.keeping.when_moved = lifetime.end_now
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)
 
@@ -39,6 +41,8 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
         telling.append(asyncio.create_task(tell()))
 
     await engine.run_worker(lifetime.stop, lifetime.hasten, ready, lifetime.leave)
+    if engine.keeping.moved_to is not None:
+        raise StoreMoved(engine.keeping.moved_to)
     return 0
 
 

@@ -64,6 +64,7 @@ class Worker:
     ) -> None:
         self.info = info
         self.refused = 0
+        self._resting = False
         self._storage = storage
         self._settings = settings
         self._clock = means.clock
@@ -83,7 +84,7 @@ class Worker:
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self._distrust, self._heed),
+            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self.hand_back, self._heed),
         )
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
@@ -100,9 +101,7 @@ class Worker:
         self._completer = Completer(
             storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
-        self._completer.trusted = self._trusts_its_lease
-
-    # -- life -----------------------------------------------------------------------------------------------------
+        self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
 
     async def start(self) -> None:
         """Register, then begin to claim; raises `StorageUnavailable` if the store does not take the registration."""
@@ -117,10 +116,9 @@ class Worker:
 
         `hasten` set cuts the grace short.
         """
-        self._completer.claiming = False
         self._pulse.say("stop")
         self._turnover.stop()
-        self._release_waiting()
+        self.rest()
         await until_idle(self._holdings, self._settings.grace, hasten)
         for assignment in self._holdings.all():
             assignment.stop("release")
@@ -152,25 +150,31 @@ class Worker:
             if self.dismissed is not None:
                 self.dismissed()
             return
-        self._completer.claiming = control == "run"
+        self._completer.claiming = control == "run" and not self._resting
         self._completer.hunger()
         if control == "drain":
-            self._release_waiting()
+            self._withdraw()
         self._pulse.say(control)
 
-    def _release_waiting(self) -> None:
+    def rest(self) -> None:
+        """Claim no more, whatever operators ask for, and hand back what has not begun; `resume` goes on."""
+        self._resting = True
+        self._completer.claiming = False
+        self._withdraw()
+
+    def resume(self) -> None:
+        """Claim again, unless an operator does not want that."""
+        self._resting = False
+        self._completer.claiming = self._pulse.doing == "run"
+        self._completer.hunger()
+
+    def _crowd(self) -> int:
+        return self._cap.waiting + self._gates.crowd()
+
+    def _withdraw(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
         for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw(), *self._placement.withdraw()]:
             self._finish(assignment, Released())
-
-    def _crowd(self) -> int:
-        """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
-        return self._cap.waiting + self._gates.crowd()
-
-    # -- claims in ------------------------------------------------------------------------------------------------
-
-    def _trusts_its_lease(self) -> bool:
-        return self._wall() < self._pulse.trusted_until
 
     def _on_written(self, written: Written) -> None:
         """Take the reply of an exchange: forget what was written, take on what was claimed, say what happened."""
@@ -242,8 +246,6 @@ class Worker:
         """The machine has room for one."""
         self._cap.submit(assignment.code.executor, (assignment,))
 
-    # -- one attempt ----------------------------------------------------------------------------------------------
-
     def _begin(self, assignment: Assignment) -> Outcome | None:
         """Mark an attempt as begun, or say why its handler must not start; called in the handler's thread."""
         wall = self._wall()
@@ -297,8 +299,6 @@ class Worker:
         """Return the user's view of an attempt."""
         return Context(assignment, wall=self._wall, note=self._notes.add, limit=self._settings.checkpoint_limit)
 
-    # -- being told to stop, and being too late -----------------------------------------------------------------------
-
     def cancel(self, task_id: str, reason: str) -> None:
         """Tell the handler of a held task to stop, because a cancel was requested."""
         assignment = self._holdings.get(task_id)
@@ -318,8 +318,8 @@ class Worker:
         assignment.stop("lost")
         self._holdings.drop(assignment)
 
-    def _distrust(self) -> None:
-        """No beat got through: soon our leases may be taken. Handlers stop; the fence judges what they end as."""
+    def hand_back(self) -> None:
+        """Stop all handlers: soon our leases may be taken, or the store goes. The fence judges what they end as."""
         for assignment in self._holdings.all():
             if assignment.stop_reason is None and not assignment.finished:
                 assignment.stop("release")

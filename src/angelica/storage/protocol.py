@@ -30,6 +30,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
+from angelica.domain.fence import Fence
 from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
 from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
@@ -614,7 +615,10 @@ class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, Reader, Wake
     """Everything, with a life of its own."""
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date (where that is on); raises `SchemaMismatch`, `StorageUnavailable`."""
+        """Connect and bring the schema up to date (where that is on).
+
+        Raises `SchemaMismatch`, `StoreMoved`, `StorageUnavailable`.
+        """
         ...
 
     async def close(self) -> None:
@@ -623,6 +627,14 @@ class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, Reader, Wake
 
     async def time(self) -> Now:
         """Return the storage's own clock."""
+        ...
+
+    async def fence(self) -> Fence | None:
+        """Return what a move has made of this store, None for one that is not being moved.
+
+        While a fence shuts writers out every write raises `StorageUnavailable`, and `StoreMoved` once the data is
+        elsewhere; opening a store that has moved, or one that is still being filled, raises the same.
+        """
         ...
 
     async def status(self) -> StoreStatus:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from angelica.clock import SECOND, Now, tick_micros
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.retry import Exponential, delay
 from angelica.domain.schedule import Firing
@@ -169,6 +170,9 @@ class Wrapping(WrappedWorkers):
 
     async def time(self) -> Now:
         return await self._call("time", self.inner.time)
+
+    async def fence(self) -> Fence | None:
+        return await self._call("fence", self.inner.fence)
 
     async def status(self) -> StoreStatus:
         return await self._call("status", self.inner.status)

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Final
 
 from angelica.clock import SECOND, Clock, Now, tick_micros
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.errors import StorageUnavailable
+from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.callers import recognise
 from angelica.storage.postgres.check import check, recount
@@ -241,9 +243,12 @@ class PostgresStorage(PostgresSchedules):
             return
         async with self._direct() as raw:
             await migrate(raw, self.address, allowed=self._auto_migrate)
+            fence = fence_of(await raw.fetchval(self._verbs["meta"], KEY))
             store_id = await raw.fetchval(self._verbs["meta"], "store_id")
             self._home = Home(self.address, self._verbs, store_id, await raw.fetchval("select current_database()"))
             self._insight.default = default = str(await raw.fetchval(_SYNCHRONOUS))
+        if fence is not None:
+            fence.check_open()
         # Each session says it for itself: no setting of the server, now or later, shall lower what was promised.
         kept = "on" if default == "off" else default
         self._options = replace(self._options, synchronous=kept if self._durability == "full" else "off")
@@ -271,6 +276,9 @@ class PostgresStorage(PostgresSchedules):
             wall = int(await raw.fetchval(_CLOCK))
             wall += (tick_micros() - began) // 2
         return Now(wall, wall, BOOT)
+
+    async def fence(self) -> Fence | None:
+        return fence_of(await self._read(lambda db: db.value("meta", KEY)))
 
     async def status(self) -> StoreStatus:
         detail, warnings = await self._read(self._insight.look)

@@ -55,6 +55,10 @@ class SqliteStatements:
         """Return the first row of a statement that always gives one."""
         return self._connection.execute(self._verbs[verb], values).fetchall()[0]
 
+    def fetch(self, text: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
+        """Return all rows of a statement, one step each: for what has its thread to itself."""
+        return self._connection.execute(text, values).fetchall()
+
     def query(self, text: str, values: Sequence[Value]) -> Any:
         """Return the first column of the first row of a statement."""
         # To the end, not to the first row: a statement left open holds its snapshot.
@@ -87,6 +91,10 @@ class SqliteTransaction(SqliteStatements):
         """Run a statement and return how many rows it changed."""
         self._connection.execute(self._verbs[verb], values).fetchall()
         return self._connection.changes()
+
+    def many(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement once for each row."""
+        self._connection.executemany(text, rows)
 
     def count(self, queue: str, state: str, n: int) -> None:
         key = (queue, state)

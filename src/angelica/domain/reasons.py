@@ -64,6 +64,7 @@ RATE: Final = "rate"
 SCHEDULED: Final = "scheduled"
 BACKOFF: Final = "backoff"
 NO_WORKER: Final = "no_worker"
+NO_WORKER_FITS: Final = "no_worker_fits"
 AHEAD: Final = "ahead"
 RUNNING: Final = "running"
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from angelica.domain.lanes import lane_of
 from angelica.domain.retry import Backoff, Exponential
+from angelica.domain.usage import Usage
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -89,7 +90,8 @@ class Extras:
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters, `requires` are the
     labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
     the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
-    limits that it counts towards, each as "name" or "name/key".
+    limits that it counts towards, each as "name" or "name/key". `resources` is what it needs of a machine: `cpu` in
+    CPUs, `memory` in bytes.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -102,6 +104,7 @@ class Extras:
     schedule_id: str | None = None
     requires: Mapping[str, str] = field(default_factory=nothing)
     limits: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=nothing)
 
 
 NO_EXTRAS: Final = Extras()
@@ -111,7 +114,8 @@ NO_EXTRAS: Final = Extras()
 class NewTask:
     """One durable request to run a function.
 
-    `payload` is the JSON text `{"args": […], "kwargs": {…}}`; the core never looks inside. `priority` is -128…127,
+    `payload` is the JSON text `{"args": […], "kwargs": {…}}` (of a command, what `runtime.commands.payload` makes); the
+    core never looks inside. `priority` is -128…127,
     higher first. Moments are microseconds since the epoch. `trace_id` is 32 hex digits. `executor` says which kind
     of slot the task needs.
     """
@@ -160,7 +164,8 @@ class Task:
     """A task as the storage knows it: what was asked (`spec`) and how it stands.
 
     `attempt` counts tries and only grows; `failures` and `crashes` are the two budgets. `held` names the rule that
-    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts.
+    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts. `usage` is what the
+    attempt that ended last took, where that was measured.
     """
 
     spec: NewTask
@@ -180,6 +185,7 @@ class Task:
     checkpoint: str | None = None
     progress: str | None = None
     revision: int = 0
+    usage: Usage | None = None
 
     @property
     def id(self) -> str:
@@ -218,3 +224,4 @@ class Attempt:
     started_at: int | None
     finished_at: int
     error: TaskError | None = None
+    usage: Usage | None = None

@@ -12,6 +12,8 @@ from angelica.domain.gates import gates_of, parent_of, parts_of
 from angelica.domain.limits import Bucket, LimitSettings, allowance, charge, frees_at, settings_of
 from angelica.domain.task import NewTask
 
+VERSION: Final = "limits"
+"""The row of `meta` that says that there are limits, and which edition of them."""
 WINDOW: Final = 200
 """How many rows of a lane are looked at once one of them may not begin: those behind it are held with it."""
 MOST_HELD: Final = 2_000

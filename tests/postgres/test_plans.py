@@ -54,6 +54,7 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "count_running": ({"running"}, 2 * FEW),
     "mark_started": ({PK}, MANY),
     "parked_rows": ({"parked"}, 10),
+    "parked_lanes": ({"incapable"}, 10),
     "expired_rows": ({"running"}, MANY),
     "due_rows": ({"due"}, FEW),
     "promote": ({PK}, FEW),

@@ -149,8 +149,13 @@ def test_a_handler_that_forks_and_comes_back_twice_ends_once(engine):
 
 def test_dead_processes_that_a_handler_leaves_are_reaped(engine):
     pid = app.leaves_zombies.enqueue(50).result(20)
-    assert app.facts.enqueue().result(20)["pid"] == pid
-    assert Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii") == ""
+
+    def all_are_reaped() -> bool:
+        # On a busy machine some of them have not even ended when the next attempt does.
+        assert app.facts.enqueue().result(20)["pid"] == pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii") == ""
+
+    until(all_are_reaped)
 
 
 def test_nothing_hops_to_threads_of_the_worker(engine):

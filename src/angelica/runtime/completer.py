@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from angelica.domain.lifecycle import Completion
+from angelica.ending import end
 from angelica.errors import StorageError, StorageUnavailable
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.ending import end
 from angelica.runtime.means import Means
 from angelica.runtime.room import Room
 from angelica.storage.answers import accepted_before

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from angelica.ending import end
 from angelica.errors import StorageUnavailable
-from angelica.runtime.ending import end
 
 log: Final = logging.getLogger("angelica.engine")
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from angelica.clock import SECOND
 from angelica.domain.task import Lease, Task
+from angelica.ending import end
 from angelica.runtime.assignment import Assignment
-from angelica.runtime.ending import end
 from angelica.runtime.heartbeat import Heartbeat
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.means import Means

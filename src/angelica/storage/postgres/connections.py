@@ -12,6 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from angelica.clock import SECOND, tick_micros
+from angelica.ending import end
 from angelica.errors import AngelicaError, StorageUnavailable
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.faults import is_refusal, said, translate
@@ -196,9 +197,7 @@ class Connections:
 
     async def close(self) -> None:
         """Close all; on its own loop."""
-        self._keeper.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._keeper
+        await end(self._keeper)
         await self._close()  # if it was cancelled before it had begun
 
     async def _close(self) -> None:

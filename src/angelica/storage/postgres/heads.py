@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from angelica.clock import MILLISECOND, SECOND, Now, tick_micros
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.task import EXECUTORS
+from angelica.ending import end
 from angelica.errors import AngelicaError, StorageUnavailable
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import Claim
@@ -155,9 +156,7 @@ class Heads:
         """Look no more; the watchers of other loops end with those."""
         here = asyncio.get_running_loop()
         mine = [watcher for watcher in self._watchers.values() if watcher.get_loop() is here]
-        for watcher in mine:
-            watcher.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
+        await end(*mine)
         self._watchers.clear()
 
 

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, Final
 
 from angelica.clock import MILLISECOND, SECOND, tick_micros
+from angelica.ending import end
 from angelica.errors import StorageUnavailable
 from angelica.storage.bells import Bells
 from angelica.storage.postgres.connections import FIRST_PAUSE, LONGEST_PAUSE, Options, Raw, connect, drop
@@ -148,9 +149,7 @@ class Ring:
         here = asyncio.get_running_loop()
         for loop, listener in listeners.items():
             if loop is here:
-                listener.cancel()
-                with suppress(asyncio.CancelledError):
-                    await listener
+                await end(listener)
             else:
                 with suppress(RuntimeError):  # its loop is closed, and the listener has ended with it
                     loop.call_soon_threadsafe(listener.cancel)

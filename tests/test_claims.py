@@ -11,7 +11,9 @@ from angelica.domain.claims import effective_level, rank_levels, rotate, share_o
 NOW = Now(1_000 * MINUTE, 0, "boot")
 
 levels = st.lists(
-    st.tuples(st.integers(-128, 127), st.integers(0, 1_100 * MINUTE)), max_size=8, unique_by=lambda level: level[0]
+    st.tuples(st.sampled_from(["a", "a;x=1"]), st.integers(-128, 127), st.integers(0, 1_100 * MINUTE)),
+    max_size=8,
+    unique_by=lambda level: level[:2],
 )
 names = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8)
 ready = st.lists(st.integers(0, 50), max_size=8)
@@ -26,21 +28,26 @@ def test_a_level_gains_one_a_minute() -> None:
 
 @given(levels)
 def test_every_level_is_ranked_once(found) -> None:
-    assert sorted(rank_levels(found, now=NOW)) == sorted(priority for priority, _ in found)
+    assert sorted(rank_levels(found, now=NOW)) == sorted((lane, priority) for lane, priority, _ in found)
 
 
 @given(levels)
 def test_ranks_fall_and_ties_go_to_the_higher_priority(found) -> None:
-    oldest = dict(found)
-    keys = [(effective_level(p, oldest[p], now=NOW), p) for p in rank_levels(found, now=NOW)]
+    oldest = {level[:2]: level[2] for level in found}
+    keys = [(effective_level(key[1], oldest[key], now=NOW), key[1]) for key in rank_levels(found, now=NOW)]
     assert keys == sorted(keys, reverse=True)
 
 
 @given(levels, st.integers(-128, 127))
 def test_nothing_starves(found, priority) -> None:
     """The lowest level that has waited longer than the whole range of priorities is first."""
-    others = [(p, min(NOW.wall, oldest + 900 * MINUTE)) for p, oldest in found if p != priority]
-    assert rank_levels([*others, (priority, NOW.wall - 400 * MINUTE)], now=NOW)[0] == priority
+    others = [(lane, p, min(NOW.wall, oldest + 900 * MINUTE)) for lane, p, oldest in found if p != priority]
+    assert rank_levels([*others, ("a", priority, NOW.wall - 400 * MINUTE)], now=NOW)[0] == ("a", priority)
+
+
+def test_of_lanes_at_one_level_the_one_that_has_waited_longer_is_first() -> None:
+    found = [("a", 0, NOW.wall - 5), ("a;x=1", 0, NOW.wall - 9), ("a;y=1", 0, NOW.wall - 9), ("a", 1, NOW.wall)]
+    assert rank_levels(found, now=NOW) == [("a", 1), ("a;x=1", 0), ("a;y=1", 0), ("a", 0)]
 
 
 @given(names, st.integers(0, 100))

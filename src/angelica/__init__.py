@@ -52,6 +52,7 @@ _HOMES = {
         "UnknownFunction",
         "VersionConflict",
         "WaitTimeout",
+        "WorkerConflict",
     ),
     "angelica.runtime.context": ("Context",),
     "angelica.runtime.functions": ("Function",),

@@ -41,6 +41,7 @@ from angelica.errors import UniqueConflict as UniqueConflict
 from angelica.errors import UnknownFunction as UnknownFunction
 from angelica.errors import VersionConflict as VersionConflict
 from angelica.errors import WaitTimeout as WaitTimeout
+from angelica.errors import WorkerConflict as WorkerConflict
 from angelica.runtime.context import Context as Context
 from angelica.runtime.functions import Function as Function
 from angelica.runtime.handle import TaskHandle as TaskHandle
@@ -96,6 +97,7 @@ __all__ = [
     "UnknownFunction",
     "VersionConflict",
     "WaitTimeout",
+    "WorkerConflict",
     "exponential_backoff",
 ]
 

@@ -9,30 +9,26 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar
 
 import angelica
 from angelica.children import Children
 from angelica.clock import Clock, SystemClock
-from angelica.current import CURRENT
+from angelica.declaring import Declaring
 from angelica.domain.events import EngineState
-from angelica.domain.task import Task
 from angelica.errors import AngelicaError
+from angelica.handles import Handles
 from angelica.hosting import Hosting
 from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
-from angelica.runtime.assignment import Assignment
-from angelica.runtime.context import Context
 from angelica.runtime.declarations import Declarations
 from angelica.runtime.duty import Duty
-from angelica.runtime.functions import AsyncFunction, Function
-from angelica.runtime.handle import TaskHandle
-from angelica.runtime.hooks import Hook, Hooks, Middleware
+from angelica.runtime.hooks import Hooks
 from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
 from angelica.runtime.portal import Portal
-from angelica.runtime.registry import Decorator, FunctionRegistry
+from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.schedules import Schedules
 from angelica.runtime.service import Service
 from angelica.scheduling import Scheduling
@@ -50,7 +46,7 @@ KEEP_TIME_EVERY = 10.0
 """Seconds between looks at the store's clock."""
 
 
-class Engine(Hosting, Living, Children, Scheduling):
+class Engine(Declaring, Handles, Hosting, Living, Children, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -86,39 +82,9 @@ class Engine(Hosting, Living, Children, Scheduling):
         self._opened_by = 0
         self._capture: object | None = None
         self._timekeeper: Duty | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
-
-    # -- declaring ------------------------------------------------------------------------------------------------
-
-    @overload
-    def task(self, handler: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
-    @overload
-    def task(self, handler: Callable[P, R], /) -> Function[P, R]: ...
-    @overload
-    def task(self, **given: Any) -> Decorator: ...
-    def task(self, *handlers: Callable[..., Any], **given: Any) -> Any:
-        """Register a function: `@engine.task`, or `@engine.task(retries=5, timeout="30s", …)`.
-
-        Takes what `FunctionRegistry.declare` takes; raises `InvalidValue` for a bad value or a name that is taken.
-        """
-        return self.functions.declare(handlers[0], **given) if handlers else self.functions.decorator(**given)
-
-    def hook(self, name: str, *, queue: str | None = None, function: str | None = None) -> Callable[[Hook], Hook]:
-        """Return a decorator that registers a hook, for all tasks, those of a queue or those of a function.
-
-        `name` is before_submit, after_submit, before_run, after_run, on_success, on_failure, on_retry or on_cancel.
-        """
-        return self.hooks.on(name, queue=queue, function=function)
-
-    def middleware(self, wrap: Middleware) -> Middleware:
-        """Register middleware: `wrap(function, handler)` returns what is called in the handler's place."""
-        self.hooks.middleware.append(wrap)
-        return wrap
-
-    def on(self, kind: type[E], receiver: Callable[[E], object]) -> None:
-        """Call `receiver` with every event of a kind (`angelica.domain.events`); it must not block."""
-        self._hub.subscribe(kind, receiver)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -221,6 +187,9 @@ class Engine(Hosting, Living, Children, Scheduling):
             return
         self.state = "SHUTDOWN"
         self._hub.emit(EngineState(self.state))
+        leaving, self._leaving = self._leaving, None
+        if leaving is not None and leaving.get_loop() is asyncio.get_running_loop():
+            await leaving
         for node in filter(None, (self._lane_node, self._node)):
             await node.stop(hasten=hasten)
         self._lane_node = self._node = None
@@ -269,13 +238,26 @@ class Engine(Hosting, Living, Children, Scheduling):
             self._portal.call(self.close() if self._by_hand else self.stop())
         self._portal.close()
 
+    def _dismiss(self) -> None:
+        """An operator wants the worker of this process to stop; an application around it goes on without one."""
+        if self.dismissed is not None:
+            self.dismissed()
+        elif self._leaving is None:
+            self._leaving = asyncio.get_running_loop().create_task(self._leave())
+
+    async def _leave(self) -> None:
+        node = self._node
+        if node is not None:
+            await node.stop()
+            self._node = None
+
     @property
     def means(self) -> Means:
         """The clock, the chance and the way of events, as the parts of the runtime take them."""
         return Means(self.clock, self._chance.random, self._hub.emit)
 
     def _make_node(self, storage: Storage, *, durable: bool) -> Node:
-        return Node(
+        node = Node(
             storage,
             self.functions,
             self.settings,
@@ -285,6 +267,8 @@ class Engine(Hosting, Living, Children, Scheduling):
             declare=self.declare_schedules if durable else None,
             child_setup=self.child_setup if durable else None,
         )
+        node.worker.dismissed = self._dismiss
+        return node
 
     async def _start_lane(self) -> None:
         if self._lane_node is None and not self._by_hand:
@@ -316,23 +300,3 @@ class Engine(Hosting, Living, Children, Scheduling):
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end from synchronous code."""
         return self._portal.call(coroutine)
-
-    def task_handle(self, task: Task) -> TaskHandle[Any]:
-        """Return the handle of a task that has just been read or stored."""
-        return TaskHandle(task, self.service, self.call)
-
-    async def ahandle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        await self.open()
-        return TaskHandle(await self.service.get(task_id), self.service, self.call, created=False)
-
-    def handle(self, task_id: str) -> TaskHandle[Any]:
-        """Return the handle of a task by its id; raises `NotFound`."""
-        return self.call(self.ahandle(task_id))
-
-    def current(self) -> Context:
-        """Return the context of the attempt that calls; raises `AngelicaError` outside of one."""
-        running = CURRENT.get()
-        if not isinstance(running, Assignment):
-            raise AngelicaError("there is no current task: engine.current() is for the inside of a handler")
-        return cast("Context", running.contexts(running))

@@ -13,6 +13,7 @@ IdempotencyMismatch     the same Idempotency-Key with another body
 NotFinished             needs an ended task
 NotCancellable          the task has already ended
 ScheduleConflict        the same schedule id with another body
+WorkerConflict          the worker cannot do that, or not any more
 VersionConflict         the schedule was edited since the version that the edit names
 QueueFull                 a bound was reached; try again after `retry_after` seconds
 ShuttingDown              the engine takes no new work
@@ -115,6 +116,12 @@ class IdempotencyMismatch(Conflict):
     """The same Idempotency-Key came with another body."""
 
     code = "idempotency-mismatch"
+
+
+class WorkerConflict(Conflict):
+    """The worker cannot do that, or not any more."""
+
+    code = "worker-conflict"
 
 
 class NotFinished(Conflict):

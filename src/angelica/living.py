@@ -12,9 +12,13 @@ from angelica.runtime.portal import Portal
 
 
 class Living(ABC):
-    """The part of an `Engine` that starts and stops it around something else."""
+    """The part of an `Engine` that starts and stops it around something else.
+
+    `dismissed` is called when an operator asks for the stop of its worker; None lets the worker alone end.
+    """
 
     _portal: Portal
+    dismissed: Callable[[], object] | None = None
 
     def __enter__(self) -> Self:
         """Run a worker in the background of synchronous code until the block ends."""
@@ -41,9 +45,18 @@ class Living(ABC):
         """Run a worker in this process until SIGINT or SIGTERM; a second signal hastens the end."""
         asyncio.run(process.run_until_signal(self))
 
-    async def run_worker(self, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
-        await process.run_worker(self, stop, hasten, ready)
+    async def run_worker(
+        self,
+        stop: asyncio.Event,
+        hasten: asyncio.Event,
+        ready: Callable[[], None],
+        leaving: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Run one worker process until `stop` is set, then leave within the grace time; `hasten` cuts it short.
+
+        `leaving` is called when it is an operator who wants the stop.
+        """
+        await process.run_worker(self, stop, hasten, ready, leaving)
 
     @abstractmethod
     async def start(self, worker: bool | None = None) -> None:  # noqa: FBT001 - start(worker=False) reads well

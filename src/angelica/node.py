@@ -26,7 +26,7 @@ from angelica.runtime.startfile import StartFile
 from angelica.runtime.warm.crew import ProcessSettings
 from angelica.runtime.warm.wire import Setup
 from angelica.runtime.worker import Worker
-from angelica.runtime.worker_settings import WorkerSettings
+from angelica.runtime.worker_settings import WorkerSettings, capacity_of
 from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
@@ -77,7 +77,7 @@ class Node:
         wanted = _worker_settings(settings, setup, durable=durable)
         self.worker = Worker(
             storage,
-            _info(settings, clock, registry, worker_id, version, start_file, _slots(wanted)),
+            _info(settings, clock, registry, worker_id, version, start_file, wanted),
             registry,
             wanted,
             means=means,
@@ -191,7 +191,7 @@ def _info(
     worker_id: str,
     version: str,
     start_file: StartFile | None,
-    slots: int,
+    limits: WorkerSettings,
 ) -> WorkerInfo:
     now = clock.now()
     pid = os.getpid()
@@ -203,9 +203,11 @@ def _info(
         pid_started=pid_started(pid),
         version=version,
         started_at=now.wall,
-        slots=slots,
+        slots=_slots(limits),
+        capacity=capacity_of(limits),
         queues=settings.queues,
         functions=tuple(registry.names()),
+        labels=settings.labels,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
     )

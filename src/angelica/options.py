@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from angelica.clock import SECOND
+from angelica.domain.labels import read_labels
 from angelica.domain.retry import PROFILES, Profile
 from angelica.durations import parse_duration, parse_size
 from angelica.errors import InvalidValue
@@ -60,6 +61,20 @@ def texts(value: Any) -> tuple[str, ...]:
     if not isinstance(items, Sequence) or not all(isinstance(item, str) and item.strip() for item in items):
         raise ValueError('a list of texts, such as ["mail", "etl"] (in an environment variable: mail,etl)')
     return tuple(dict.fromkeys(item.strip() for item in items))
+
+
+def labels(value: Any) -> Mapping[str, str]:
+    """Read labels: a table of texts, or one text such as `gpu=true,zone=a`."""
+    form = 'labels, such as {"gpu": "true"} (in one text: gpu=true,zone=a)'
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(",")]
+        if any(not separator for _, separator, _ in pairs):
+            raise ValueError(form)
+        value = {name.strip(): each.strip() for name, _, each in pairs}
+    try:
+        return read_labels(value)
+    except ValueError as error:
+        raise ValueError(f"{form}: {error}") from None
 
 
 def choice(*words: str) -> Read:

@@ -21,7 +21,9 @@ GC_THRESHOLD: Final = 100_000
 
 
 class Runs(Protocol):
-    """An engine."""
+    """An engine. `dismissed` is called when an operator asks for the stop of its worker."""
+
+    dismissed: Callable[[], object] | None
 
     async def start(self, worker: bool | None = None) -> None: ...  # noqa: FBT001 - as the engine has it
     async def stop(self, *, hasten: asyncio.Event | None = None) -> None: ...
@@ -56,9 +58,24 @@ def hear(numbers: Iterable[int], heard: Callable[[], None]) -> None:
         signal.signal(number, take)
 
 
-async def run_worker(engine: Runs, stop: asyncio.Event, hasten: asyncio.Event, ready: Callable[[], None]) -> None:
-    """Run a worker until `stop` is set, then leave within the grace time; `hasten` cuts it short."""
+async def run_worker(
+    engine: Runs,
+    stop: asyncio.Event,
+    hasten: asyncio.Event,
+    ready: Callable[[], None],
+    leaving: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a worker until `stop` is set, then leave within the grace time; `hasten` cuts it short.
+
+    `leaving` is called when it is an operator who wants the stop.
+    """
     tune()
+
+    def dismissed() -> None:
+        leaving()
+        stop.set()
+
+    engine.dismissed = dismissed
     await engine.start(worker=True)
     ready()
     await stop.wait()
@@ -69,9 +86,12 @@ async def run_until_signal(engine: Runs) -> None:
     """Run a worker until SIGINT or SIGTERM; a second signal hastens the end."""
     stop, hasten = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
+    signals = 0
 
     def heard() -> None:
-        (hasten if stop.is_set() else stop).set()
+        nonlocal signals
+        signals += 1
+        (hasten if signals > 1 else stop).set()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, heard)

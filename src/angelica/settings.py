@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Self
 from angelica import options
 from angelica.clock import DAY, HOUR, MINUTE, SECOND
 from angelica.domain.retry import PROFILES, Profile
+from angelica.domain.task import NOTHING
 from angelica.errors import InvalidValue
 from angelica.options import Option, option, optional
 from angelica.storage.postgres.address import SCHEMES, Address
@@ -109,6 +110,9 @@ class Settings:
     )
     queues: tuple[str, ...] | None = option(
         None, optional(options.texts), "The queues that workers serve. None: every queue.", shown="none"
+    )
+    labels: Mapping[str, str] = option(
+        NOTHING, options.labels, 'What workers have, for tasks with `requires`: `{gpu = "true"}`.', shown="none"
     )
     lease_ttl: int = option(
         15 * SECOND,

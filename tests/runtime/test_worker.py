@@ -13,9 +13,10 @@ from angelica.domain.task import State
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.pulse import LeaseTimes
-from angelica.runtime.worker import Worker, WorkerSettings
+from angelica.runtime.worker import Worker
+from angelica.runtime.worker_settings import WorkerSettings
 from angelica.storage.memory import MemoryStorage
-from angelica.storage.protocol import Claim
+from angelica.storage.protocol import Claim, WorkerRow
 from tests.runtime.house_of_attempts import run, until
 from tests.runtime.house_of_functions import registry
 from tests.storage.world import new, worker_info
@@ -34,7 +35,16 @@ class Scene:
         self.events = []
         means = Means(self.clock, random.Random(3).random, self.events.append)
         info = worker_info(boot=self.clock.now().boot)
-        self.worker = Worker(self.storage, info, self.functions, SETTINGS, means=means, journal=Journal(self.clock))
+        self.dismissed = []
+        self.worker = Worker(
+            self.storage,
+            info,
+            self.functions,
+            SETTINGS,
+            means=means,
+            journal=Journal(self.clock),
+        )
+        self.worker.dismissed = lambda: self.dismissed.append(True)
 
     async def __aenter__(self):
         await self.storage.open()
@@ -48,6 +58,13 @@ class Scene:
         wall = self.clock.wall()
         tasks = [new(name, function, run_at=wall, created_at=wall) for name in names]
         await self.storage.enqueue_many(tasks, now=self.clock.now())
+
+    async def control(self, control):
+        return await self.storage.control_workers(["w1"], control, now=self.clock.now())
+
+    def row(self):
+        holder = self.storage._table.holders["w1"]
+        return WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running), holder.control)
 
     async def task(self, name):
         return (await self.storage.get_tasks([name]))[0]
@@ -156,5 +173,49 @@ def test_tasks_that_lapsed_at_the_claim_are_said_to_be_cancelled():
         async with scene:
             await until(lambda: scene.of(TasksCancelled))
         assert scene.of(TasksCancelled) == [TasksCancelled(("late",), "expired")]
+
+    run(story())
+
+
+def test_a_worker_that_drains_claims_no_more_ends_what_runs_and_goes_on_when_asked():
+    async def story():
+        scene = Scene()
+        gate = asyncio.Event()
+
+        async def f():
+            await gate.wait()
+
+        scene.functions.declare(f, name="f", concurrency=1)
+        async with scene:
+            await scene.put("a", "waits")
+            await scene.stands("waits", State.RUNNING)
+            assert await scene.control("drain") == ("done",)
+            await scene.stands("waits", State.QUEUED)  # handed back: it had not begun
+            await until(lambda: scene.row().info.heeds == "drain")
+            await scene.put("b")
+            gate.set()
+            await scene.stands("a", State.SUCCEEDED)
+            await asyncio.sleep(0.2)  # four polls
+            assert (await scene.task("b")).state is State.QUEUED
+            assert scene.row().running == 0
+            await scene.control("run")
+            await scene.stands("b", State.SUCCEEDED)
+            await scene.stands("waits", State.SUCCEEDED)
+            await until(lambda: scene.row().info.heeds == "run")
+
+    run(story())
+
+
+def test_a_stop_from_afar_is_told_once_to_whom_it_belongs():
+    async def story():
+        scene = Scene()
+        async with scene:
+            await scene.control("drain")
+            await until(lambda: scene.row().info.heeds == "drain")
+            await scene.control("stop")
+            await until(lambda: scene.dismissed)
+            await asyncio.sleep(0.2)
+            assert scene.dismissed == [True]
+        assert scene.storage._table.holders == {}
 
     run(story())

@@ -58,7 +58,12 @@ PLANS: dict[str, list[str]] = {
     "count_running": ["SEARCH tasks USING COVERING INDEX running"],
     "mark_started": IDS,
     "parked_rows": ["SEARCH tasks USING INDEX parked"],
-    "unpark": IDS_ALONE,
+    "unpark": IDS,
+    "parked_lanes": ["SEARCH t USING COVERING INDEX incapable", "SEARCH tasks USING COVERING INDEX incapable"],
+    "unpark_lanes": ["SEARCH t USING COVERING INDEX incapable", "SEARCH tasks USING INTEGER PRIMARY KEY"],
+    "ready_lanes": ["SEARCH t USING COVERING INDEX ready"],
+    "park_lane": ["SEARCH tasks USING COVERING INDEX ready", "SEARCH tasks USING INTEGER PRIMARY KEY"],
+    "held_counts": ["SEARCH t USING COVERING INDEX parked"],
     "expired_rows": [
         "SEARCH tasks USING COVERING INDEX running",
         "SEARCH tasks USING INDEX running",
@@ -149,6 +154,9 @@ HOT: dict[str, tuple[Any, ...]] = {
     "held_leases": ("w",),
     "expired_rows": (NOW, "boot", 100),
     "parked_rows": ("unknown_function", to_json(["f", "g"])),
+    "parked_lanes": (),
+    "ready_lanes": (),
+    "held_counts": (10_000,),
     "tasks_by_ids": (to_json(["succeeded000000000001", "nothing"]),),
 }
 

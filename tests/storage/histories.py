@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from angelica.clock import DAY, MINUTE, SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Outcome, Released, Snoozed, Succeeded
-from angelica.domain.task import NO_EXTRAS, Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
+from angelica.domain.task import NO_EXTRAS, NOTHING, Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
 from angelica.errors import AngelicaError
 from angelica.storage.protocol import (
     Beat,
     Claim,
+    Control,
     Exchanged,
     LogLine,
     Note,
@@ -31,6 +32,10 @@ FUNCTIONS = ["f", "g", "mail.send"]
 QUEUES = ["default", "q1", "q2"]
 WORKERS = ["w1", "w2"]
 KINDS = ["async", "thread"]
+REQUIRES: list[dict[str, str]] = [{"gpu": "true"}, {"zone": "a"}, {"gpu": "true", "zone": "a"}]
+OFFERS = [{}, {"gpu": "true"}, {"zone": "a", "gpu": "true"}, {"zone": "b"}]
+KNOWN = [(), ("f",), ("f", "g", "mail.send")]
+CONTROLS: list[Control] = ["run", "drain", "stop"]
 ERROR = TaskError("exception", "ValueError", "bad", "stack", "print", 1)
 POLICIES = [Policy(), Policy(retries=0, max_crashes=0, retention=SECOND), Policy(retention=0)]
 OUTCOMES: list[Callable[[int], Outcome]] = [
@@ -72,6 +77,7 @@ extras = st.builds(
     digest=mostly(None, st.sampled_from(["d1", "d2"])),
     parent_id=mostly(None, st.just(NAMES[0])),
     retry_of=mostly(None, st.just(NAMES[1])),
+    requires=mostly({}, st.sampled_from(REQUIRES)),
 )
 tasks = st.builds(
     NewTask,
@@ -98,6 +104,19 @@ plain_tasks = st.builds(
     created_at=st.just(START),
     queue=st.sampled_from(QUEUES),
     priority=st.sampled_from([0, 1]),
+)
+routed_tasks = st.builds(
+    NewTask,
+    id=st.sampled_from(NAMES),
+    function=st.sampled_from(FUNCTIONS),
+    payload=st.just("{}"),
+    run_at=moments(),
+    created_at=st.just(START),
+    queue=st.sampled_from(QUEUES),
+    executor=mostly("async", st.just("thread")),
+    priority=mostly(0, st.just(1)),
+    expires_at=mostly(None, moments()),
+    extras=st.builds(Extras, requires=mostly({}, st.sampled_from(REQUIRES))),
 )
 requests = st.builds(
     Request,
@@ -165,6 +184,8 @@ claims = st.builds(
     room=mostly((("async", 9), ("thread", 9)), st.permutations([("async", 2), ("thread", 3)]).map(tuple)),
     queues=mostly(None, st.permutations(QUEUES).map(tuple), st.sampled_from([("default",), ("q1", "none"), ()])),
     turn=st.integers(0, 5),
+    labels=mostly(OFFERS[2], st.sampled_from(OFFERS)),
+    functions=mostly(KNOWN[2], st.sampled_from(KNOWN)),
 )
 ids = st.lists(st.sampled_from(NAMES), max_size=4).map(tuple)
 names = st.sampled_from(["*", "default", "q*", "q1", "f", "mail*", "mail.send"])
@@ -180,6 +201,7 @@ filters = st.builds(
     retrying=mostly(None, st.booleans()),
     parent_id=mostly(None, st.just(NAMES[0])),
     retry_of=mostly(None, st.just(NAMES[1])),
+    worker=mostly(None, st.sampled_from(WORKERS)),
 )
 
 
@@ -193,6 +215,7 @@ def batches(of: st.SearchStrategy[NewTask], size: int) -> st.SearchStrategy[tupl
 
 ANSWERS: dict[str, st.SearchStrategy[Op]] = {
     "submit": op("submit", batches(tasks, 6), mostly(None, requests), mostly(False, st.just(True))),
+    "submit routed": op("submit", batches(routed_tasks, 6), st.none(), st.just(False)),
     "submit plain": op("submit", batches(plain_tasks, 8), st.none(), st.just(False)),
     "submit nothing": op("submit", st.just(()), st.none(), st.booleans()),
     "exchange": op("exchange", st.lists(ends, min_size=1, max_size=5).map(tuple), mostly(None, claims)),
@@ -202,9 +225,14 @@ ANSWERS: dict[str, st.SearchStrategy[Op]] = {
         "beat",
         mostly("w1", st.just("w2")),
         st.lists(picks, max_size=6).map(tuple),
-        st.sampled_from([(), ("f",), ("f", "g", "mail.send")]),
+        st.sampled_from(KNOWN),
+        mostly({}, st.sampled_from(OFFERS)),
     ),
+    "park": op("park", mostly(1000, st.sampled_from([1, 2]))),
     "end worker": op("end_worker", st.sampled_from(WORKERS)),
+    "control": op(
+        "control", st.lists(st.sampled_from(["w1", "w2", "w3"]), max_size=3).map(tuple), st.sampled_from(CONTROLS)
+    ),
     "promote": op("promote", mostly(1000, st.sampled_from([1, 2]))),
     "sweep": op("sweep"),
     "cancel": op("cancel", ids, st.sampled_from(["cancelled", "enough"])),
@@ -229,6 +257,7 @@ WEIGHTS = {
     "beat": 2,
     "stop": 2,
     "advance": 3,
+    "park": 2,
     "promote": 2,
 }
 operations = st.sampled_from([name for name in ANSWERS for _ in range(WEIGHTS.get(name, 1))]).flatmap(
@@ -303,19 +332,27 @@ class Player:
         self.open = [task for task in (*self.open, *reply.claimed) if task.lease not in ended]
         return self._plain(reply)
 
-    def beat(self, worker: str, held: Sequence[int], functions: tuple[str, ...]) -> Any:
+    def beat(
+        self, worker: str, held: Sequence[int], functions: tuple[str, ...], labels: Mapping[str, str] = NOTHING
+    ) -> Any:
         now = self.clock.now()
         believed = [task for task in map(self.picked, held) if task is not None]
         leases: tuple[Lease, ...] = tuple(task.lease for task in believed)
         started = tuple((task.id, task.attempt, now.wall) for task in believed)
-        beat = Beat(
-            worker_info(worker, boot=now.boot, functions=functions), now.tick + LEASE, now.wall, leases, started
-        )
+        info = replace(worker_info(worker, boot=now.boot, functions=functions), labels=dict(labels))
+        beat = Beat(info, now.tick + LEASE, now.wall, leases, started)
         reply = self.run(self.storage.heartbeat(beat, now=now))
-        return reply.lost, sorted(reply.cancel), sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
+        strays = sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
+        return reply.lost, sorted(reply.cancel), strays, reply.control
 
     def end_worker(self, worker: str) -> Any:
         return self.run(self.storage.end_worker(worker, now=self.clock.now()))
+
+    def park(self, limit: int) -> Any:
+        return self.run(self.storage.park_unmet(now=self.clock.now(), limit=limit))
+
+    def control(self, workers: Sequence[str], control: Control) -> Any:
+        return self.run(self.storage.control_workers(workers, control, now=self.clock.now()))
 
     def promote(self, limit: int) -> Any:
         return self.run(self.storage.promote_due(now=self.clock.now(), limit=limit))
@@ -382,6 +419,7 @@ class Player:
                 "attempts": {name: await storage.read_attempts(name) for name in NAMES},
                 "workers": await storage.list_workers(),
                 "functions": await storage.list_functions(),
+                "held": await storage.count_held(),
             }
 
         return self.run(read())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -29,11 +30,12 @@ from angelica.storage.protocol import (
 T = TypeVar("T")
 START = ManualClock().now().wall
 LEASE = 15 * SECOND
+RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires")
 
 
 def new(task_id: str, function: str = "f", /, **parts: Any) -> NewTask:
-    """A task that is due at once; `labels`, `digest`, `parent_id`, `retry_of` and `headers` go to its extras."""
-    rare = {k: parts.pop(k) for k in ("labels", "digest", "parent_id", "retry_of", "headers") if k in parts}
+    """A task that is due at once; what is `RARE` goes to its extras."""
+    rare = {k: parts.pop(k) for k in RARE if k in parts}
     fields = {"payload": '{"args":[],"kwargs":{}}', "run_at": START, "created_at": START, **parts}
     return NewTask(task_id, function, **fields, extras=Extras(**rare))
 
@@ -106,9 +108,11 @@ class World:
         queues: tuple[str, ...] | None = None,
         worker: str = "w1",
         turn: int = 0,
+        labels: Mapping[str, str] | None = None,
+        functions: tuple[str, ...] = (),
     ) -> tuple[Task, ...]:
         slots = tuple((kind, wanted) for kind in EXECUTORS) if room is None else room
-        return self.exchange(claim=Claim(worker, wanted, slots, queues, turn)).claimed
+        return self.exchange(claim=Claim(worker, wanted, slots, queues, turn, labels or {}, functions)).claimed
 
     def start(self, task_id: str, /, *, worker: str = "w1", **parts: Any) -> Task:
         """Submit one task and claim it (nothing else may be ready)."""
@@ -146,9 +150,10 @@ class World:
         started: Sequence[tuple[str, int, int]] = (),
         boot: str | None = None,
         functions: tuple[str, ...] = (),
+        labels: Mapping[str, str] | None = None,
     ) -> BeatReply:
         now = self.now
-        info = worker_info(worker, boot=boot or now.boot, functions=functions)
+        info = replace(worker_info(worker, boot=boot or now.boot, functions=functions), labels=labels or {})
         return self.run(
             self.storage.heartbeat(Beat(info, now.tick + LEASE, now.wall, tuple(held), tuple(started)), now=now)
         )

@@ -240,3 +240,30 @@ def test_kill_nine_of_the_supervisor_leaves_no_child(tmp_path: Path) -> None:
     deadline = time.monotonic() + 5
     while any(alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "children outlive their supervisor"
+
+
+def test_a_worker_that_an_operator_stops_is_not_started_again(tmp_path: Path) -> None:
+    async def script(watcher: Watcher) -> None:
+        await watcher.until(lambda: watcher.lines("worker-1", "stopped"))
+        await watcher.until(lambda: any(notice.kind == "left" for notice in watcher.notices))
+        await asyncio.sleep(0.3)  # a restart would come after 0.05 s
+        assert len(watcher.lines("worker-1", "started")) == 1
+        assert [child.spec.name for child in watcher.supervisor.children] == ["api", "worker-0"]
+        watcher.supervisor.stop()
+
+    code, watcher = play(lambda: Watcher(tmp_path, "good", "leaves"), script)
+    assert code == 0
+    assert watcher.dead == []
+    assert watcher.all_ready.is_set()
+    assert len(watcher.lines("worker-0", "stopped")) == 1
+
+
+def test_one_that_dies_on_its_way_out_hands_its_tasks_back_and_is_not_started_again(tmp_path: Path) -> None:
+    async def script(watcher: Watcher) -> None:
+        await watcher.until(lambda: watcher.dead)
+        await asyncio.sleep(0.3)
+        assert len(watcher.lines("worker-0", "started")) == 1
+        watcher.supervisor.stop()
+
+    code, watcher = play(lambda: Watcher(tmp_path, "leaves-and-dies"), script)
+    assert (code, [dead.returncode for dead in watcher.dead]) == (0, [-signal.SIGKILL])

@@ -12,7 +12,7 @@ from angelica.process import hear
 from angelica.runtime.childlink import ChildLink
 
 
-async def main(name: str, mode: str, journal: Path) -> int:
+async def main(name: str, mode: str, journal: Path) -> int:  # noqa: C901 - one branch for each mode
     link = ChildLink.inherit()
     assert link is not None
 
@@ -52,9 +52,18 @@ async def main(name: str, mode: str, journal: Path) -> int:
     hear((signal.SIGTERM,), on_term)
     link.watch(on_word, stop.set)
     link.ready({"worker": f"{name}-{os.getpid()}", "start_file": None, "files": [str(journal.with_name("app.py"))]})
+    if mode.startswith("leaves"):
+        leave(link, stop, dies=mode == "leaves-and-dies")
     await stop.wait()
     note("stopped")
     return code
+
+
+def leave(link: ChildLink, stop: asyncio.Event, *, dies: bool) -> None:
+    link.leaving()
+    if dies:
+        os.kill(os.getpid(), signal.SIGKILL)
+    stop.set()
 
 
 if __name__ == "__main__":

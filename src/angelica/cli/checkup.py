@@ -15,6 +15,7 @@ from typing import Final
 import apsw
 
 from angelica import __version__
+from angelica.cli.checkup_blocked import blocked_found
 from angelica.cli.checkup_postgres import postgres_findings
 from angelica.cli.finding import Finding, workers_found
 from angelica.cli.spec import settings_of
@@ -131,9 +132,10 @@ async def _store(options: GlobalOptions, settings: Settings) -> list[Finding]:
             found.append(_clock(status))
             now = await storage.time()
             rows = await storage.list_workers()
+            blocked = await blocked_found(storage)
     except AngelicaError as error:
         return [Finding("store", "red", str(error), "`angelica db check`, `angelica db migrate`")]
-    return found + workers_found(rows, now.wall, settings)
+    return found + workers_found(rows, now.wall, settings) + blocked
 
 
 def _clock(status: StoreStatus) -> Finding:

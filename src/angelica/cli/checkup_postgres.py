@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from angelica.cli.checkup_blocked import blocked_found
 from angelica.cli.finding import Finding, workers_found
 from angelica.cli.store import exists, storage_of
 from angelica.errors import AngelicaError
@@ -53,7 +54,8 @@ async def _opened(settings: Settings) -> list[Finding]:
             _pooler(storage.address.pooler, pooled=await storage.pooled()),
         ]
         rows = await storage.list_workers()
-        return findings + workers_found(rows, (await storage.time()).wall, settings)
+        now = await storage.time()
+        return findings + workers_found(rows, now.wall, settings) + await blocked_found(storage)
     finally:
         await storage.close()
 

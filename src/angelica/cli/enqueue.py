@@ -31,10 +31,18 @@ from angelica.errors import AngelicaError
 @click.option("--retries", type=int, help="Tries after the first one.")
 @click.option("--timeout", metavar="DURATION", help="At most so long for one attempt.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label; may be repeated.")
+@click.option("--requires", multiple=True, metavar="K=V", help="A label that the worker must have; may be repeated.")
 @click.option("--wait", is_flag=True, help="Stream its log; exit 0 if it succeeded, 1 if not.")
 @common
 def command(
-    *, name: str, arguments: tuple[str, ...], source: str | None, labels: tuple[str, ...], wait: bool, **settings: Any
+    *,
+    name: str,
+    arguments: tuple[str, ...],
+    source: str | None,
+    labels: tuple[str, ...],
+    requires: tuple[str, ...],
+    wait: bool,
+    **settings: Any,
 ) -> int:
     """Submit a task that runs the function NAME.
 
@@ -47,6 +55,8 @@ def command(
         body["kwargs"] = kwargs
     if labels:
         body["labels"] = dict(map(_pair, labels))
+    if requires:
+        body["requires"] = dict(map(_pair, requires))
     return asyncio.run(_submit(body, wait=wait))
 
 

@@ -28,6 +28,7 @@ class Lifetime:
         self.stop = asyncio.Event()
         self.hasten = asyncio.Event()
         self.drain = asyncio.Event()
+        self._signals = 0
         if link is not None:
             hear((signal.SIGTERM,), self.on_signal)
             link.watch(self._on_word, self._on_gone)
@@ -38,8 +39,14 @@ class Lifetime:
 
     def on_signal(self) -> None:
         """The first signal stops, the second hastens."""
-        (self.hasten if self.stop.is_set() else self.stop).set()
+        self._signals += 1
+        (self.hasten if self._signals > 1 else self.stop).set()
         self.drain.set()
+
+    def leave(self) -> None:
+        """Say that this process ends because an operator wants it to."""
+        if self.link is not None:
+            self.link.leaving()
 
     def _on_word(self, word: str) -> None:
         if word == "drain":

@@ -31,7 +31,11 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
     lifetime = Lifetime(link)
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)
-    await engine.run_worker(lifetime.stop, lifetime.hasten, lambda: telling.append(asyncio.create_task(tell())))
+
+    def ready() -> None:
+        telling.append(asyncio.create_task(tell()))
+
+    await engine.run_worker(lifetime.stop, lifetime.hasten, ready, lifetime.leave)
     return 0
 
 

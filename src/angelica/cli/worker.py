@@ -11,10 +11,19 @@ from angelica.cli.state import common, given
 @click.argument("module", required=False, metavar="[APP]")
 @click.option("-Q", "--queues", metavar="A,B", help="Serve these queues only.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 100_000), metavar="N", help="At most N tasks at a time.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="What it has, for `requires`; repeatable.")
 @click.option("--no-scheduler", is_flag=True, help="Leave it to other workers to fire schedules.")
 @click.option("--dev", is_flag=True, hidden=True)
 @common
-def command(*, module: str | None, queues: str | None, concurrency: int | None, no_scheduler: bool, dev: bool) -> int:
+def command(
+    *,
+    module: str | None,
+    queues: str | None,
+    concurrency: int | None,
+    labels: tuple[str, ...],
+    no_scheduler: bool,
+    dev: bool,
+) -> int:
     """Run one worker process: claim tasks and execute them until told to stop.
 
     APP is MODULE:ATTR; without it the built-in functions only. The first SIGTERM or Ctrl-C stops in order, the
@@ -25,5 +34,10 @@ def command(*, module: str | None, queues: str | None, concurrency: int | None, 
 
     options = given()
     options.app = module or options.app
-    asked = {"queues": queues, "slots": concurrency, "scheduler": False if no_scheduler else None}
+    asked = {
+        "queues": queues,
+        "slots": concurrency,
+        "labels": ",".join(labels) or None,
+        "scheduler": False if no_scheduler else None,
+    }
     return run_process(lambda link: work(options, link, asked, dev=dev), options)

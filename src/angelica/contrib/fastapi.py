@@ -16,7 +16,7 @@ from angelica.http.openapi import operation
 from angelica.http.routes import endpoints
 from angelica.http.schema_forms import REF
 from angelica.http.schemas import components
-from angelica.http.table import Endpoint
+from angelica.http.table import Endpoint, pattern
 
 
 def router(engine: EngineLike, *, auth: AuthCallable | None = None, **options: Any) -> Any:
@@ -35,7 +35,7 @@ def router(engine: EngineLike, *, auth: AuthCallable | None = None, **options: A
     for app in path_apps(api, table):
         for endpoint in (each for each in table if each.path == app.path):
             made.add_api_route(
-                endpoint.path,
+                pattern(endpoint.path),
                 _serve(app),
                 methods=[endpoint.method],
                 response_class=Response,

@@ -16,10 +16,15 @@ def effective_level(priority: int, oldest_run_at: int, *, now: Now, ageing: int 
     return priority + max(now.wall - oldest_run_at, 0) // ageing
 
 
-def rank_levels(levels: Sequence[tuple[int, int]], *, now: Now, ageing: int = AGEING) -> list[int]:
-    """Return the priorities of `levels` (priority, oldest `run_at`), first to claim first; ties: higher priority."""
-    order = sorted(((effective_level(p, oldest, now=now, ageing=ageing), p) for p, oldest in levels), reverse=True)
-    return [priority for _, priority in order]
+def rank_levels(levels: Sequence[tuple[str, int, int]], *, now: Now, ageing: int = AGEING) -> list[tuple[str, int]]:
+    """Return the (lane, priority) of `levels` (lane, priority, oldest `run_at`), first to claim first.
+
+    Ties go to the higher priority, then to the lane whose oldest is older, then by name.
+    """
+    if len(levels) == 1:
+        return [levels[0][:2]]
+    order = sorted((-effective_level(p, at, now=now, ageing=ageing), -p, at, lane) for lane, p, at in levels)
+    return [(lane, -negated) for _, negated, _, lane in order]
 
 
 def rotate(queues: Sequence[str], turn: int) -> list[str]:

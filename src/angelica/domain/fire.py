@@ -202,6 +202,7 @@ def _marked(extras: Extras, schedule_id: str, marks: dict[str, Any]) -> Extras:
         extras.parent_id,
         extras.retry_of,
         schedule_id,
+        extras.requires,
     )
 
 

@@ -50,6 +50,7 @@ FAILURES: Final = frozenset(
 
 # Rules that hold a queued task (the stored `held`).
 UNKNOWN_FUNCTION: Final = "unknown_function"
+NO_CAPABLE_WORKER: Final = "no_capable_worker"
 
 # Why an unfinished task is not running.
 SCHEDULED: Final = "scheduled"

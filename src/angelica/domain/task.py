@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
+from angelica.domain.lanes import lane_of
 from angelica.domain.retry import Backoff, Exponential
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -85,9 +86,9 @@ class Unique:
 class Extras:
     """The rarer parts of a task, kept together so that a plain task does not pay for them.
 
-    `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters and routing,
-    `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of the canonical request when the
-    client chose the id. `user_data` of a hook rides in `extensions`.
+    `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters, `requires` are the
+    labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
+    the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -98,6 +99,7 @@ class Extras:
     parent_id: str | None = None
     retry_of: str | None = None
     schedule_id: str | None = None
+    requires: Mapping[str, str] = field(default_factory=nothing)
 
 
 NO_EXTRAS: Final = Extras()
@@ -127,6 +129,12 @@ class NewTask:
     expires_at: int | None = None
     deadline: int | None = None
     extras: Extras = NO_EXTRAS
+
+    @property
+    def lane(self) -> str:
+        """What it needs of a worker, as one text (`domain.lanes`)."""
+        requires = self.extras.requires
+        return lane_of(self.executor, requires) if requires else self.executor
 
 
 @dataclass(frozen=True, slots=True)

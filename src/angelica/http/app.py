@@ -19,7 +19,7 @@ from angelica.http.endpoint import Api, PathApp, problem_answer, trace
 from angelica.http.host import ApiHost
 from angelica.http.problems import HttpProblem
 from angelica.http.routes import endpoints
-from angelica.http.table import Endpoint
+from angelica.http.table import Endpoint, pattern
 
 ALIAS = "/api/v1"
 _SLUGS = {404: "not-found", 405: "method-not-allowed"}
@@ -55,7 +55,7 @@ def access_of(host: ApiHost, mode: Mode, auth: AuthCallable | None = None) -> Ac
 def routes(api: Api, table: Iterable[Endpoint]) -> list[Route]:
     """Return one route for each path, all methods together, and again under `/api/v1`."""
     return [
-        Route(prefix + app.path, endpoint=app)
+        Route(prefix + pattern(app.path), endpoint=app)
         for prefix in ("", ALIAS)
         for app in path_apps(api, table)
         if not (prefix and app.path == "/")

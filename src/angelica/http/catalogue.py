@@ -1,4 +1,4 @@
-"""What can run and who runs it, over HTTP: functions and workers."""
+"""What can run, over HTTP: functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from angelica.errors import NotFound
 from angelica.http.answers import Answer, json_answer
 from angelica.http.call import Call
 from angelica.http.views import moment
-from angelica.storage.protocol import FunctionRow, WorkerRow
+from angelica.storage.protocol import FunctionRow
 
 
 async def functions(call: Call) -> Answer:
@@ -39,30 +39,6 @@ def function_view(row: FunctionRow) -> dict[str, Any]:
         "schema": _json(row.schema),
         "defaults": _json(row.defaults),
         "seen_time": moment(row.seen_at),
-    }
-
-
-async def workers(call: Call) -> Answer:
-    """GET /workers."""
-    rows = await call.host.service.workers()
-    return json_answer({"items": [worker_view(row) for row in rows], "next_cursor": None})
-
-
-def worker_view(row: WorkerRow) -> dict[str, Any]:
-    """Return the view of a worker; `queues` null means every queue."""
-    info = row.info
-    return {
-        "worker_id": info.id,
-        "host": info.host,
-        "pid": info.pid,
-        "version": info.version,
-        "start_time": moment(info.started_at),
-        "seen_time": moment(row.seen_at),
-        "slots": info.slots,
-        "running": row.running,
-        "queues": info.queues,
-        "functions": info.functions,
-        "labels": dict(info.labels),
     }
 
 

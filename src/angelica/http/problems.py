@@ -65,6 +65,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "version-conflict": Kind(409, "Another version", "It was edited since the `version` that the edit names."),
         "unique-conflict": Kind(409, "The unique key is taken", "A task of this function and unique key stands."),
         "not-cancellable": Kind(409, "The task has ended", "Only a task that has not ended can be cancelled."),
+        "worker-conflict": Kind(409, "The worker cannot do that", "It is stopping already, or of an older version."),
         "not-finished": Kind(409, "The task has not ended", "Wait for the end of the task, e.g. with `?wait=30`."),
         "task-failed": Kind(409, "The task failed", "There is no result; `task_error` says why."),
         "task-cancelled": Kind(409, "The task was cancelled", "There is no result; `task_error` says why."),

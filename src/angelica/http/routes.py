@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from angelica.http import catalogue, logs, openapi, pages, schedule_routes, submit, system, task_list, tasks
+from angelica.http import catalogue, logs, openapi, pages, schedule_routes, submit, system, task_list, tasks, workers
 from angelica.http.answers import Answer
 from angelica.http.call import Call
 from angelica.http.query import WAIT, Parameter, flag
@@ -21,7 +21,15 @@ _SUBMIT = (409, 413, 415, 422, 429)
 
 def endpoints() -> tuple[Endpoint, ...]:
     """Return the table, the most used addresses first (they are matched in this order)."""
-    rows = (*_collection(), *_one_task(), *schedule_routes.endpoints(), *_catalogue(), *_system(), *_pages())
+    rows = (
+        *_collection(),
+        *_one_task(),
+        *schedule_routes.endpoints(),
+        *_catalogue(),
+        *workers.endpoints(),
+        *_system(),
+        *_pages(),
+    )
 
     async def document(call: Call) -> Answer:
         """GET /openapi.json."""
@@ -175,7 +183,6 @@ def _catalogue() -> tuple[Endpoint, ...]:
             tag="functions",
             problems=(404,),
         ),
-        Endpoint("GET", "/workers", catalogue.workers, "read", "List workers", {200: "WorkerList"}, tag="workers"),
     )
 
 

@@ -42,6 +42,7 @@ NEW_TASK: Final = {
         priority={"type": "integer", "minimum": -128, "maximum": 127, "default": 0},
         version=nullable({"type": "integer", "minimum": 0}),
         labels=TEXTS,
+        requires={**TEXTS, "description": 'Labels that the worker must have, all of them: {"gpu": "true"}.'},
         headers=TEXTS,
         extensions={"type": "object"},
         delay=DURATION,
@@ -93,17 +94,36 @@ FUNCTION: Final = thing(
     seen_time=MOMENT,
 )
 
+HELD: Final = thing(
+    "A task that a worker holds.",
+    "task_id name",
+    task_id=TEXT,
+    name=TEXT,
+    queue=TEXT,
+    attempt=INTEGER,
+    start_time={**nullable(MOMENT), "description": "Null while it waits there for a slot."},
+)
+
 WORKER: Final = thing(
     "A worker process.",
-    "worker_id host pid",
+    "worker_id state host pid",
     worker_id=TEXT,
+    state={"enum": ["running", "draining", "stopping", "lost"]},
     host=TEXT,
     pid=INTEGER,
     version=TEXT,
     start_time=MOMENT,
     seen_time=MOMENT,
+    heartbeat_age={**NUMBER, "description": "Seconds since its last heartbeat."},
+    control={"enum": ["run", "drain", "stop"], "description": "What it was asked to do."},
+    heeds={
+        "enum": ["run", "drain", "stop", None],
+        "description": "What it does of that; null for one of a version that cannot be asked.",
+    },
     slots=INTEGER,
+    capacity={"type": "object", "additionalProperties": INTEGER, "description": "Slots by executor."},
     running=INTEGER,
+    tasks={"type": "array", "items": HELD, "description": "What it holds now, if one worker is shown (100 at most)."},
     queues=nullable({"type": "array", "items": TEXT}),
     functions={"type": "array", "items": TEXT},
     labels=TEXTS,
@@ -123,6 +143,17 @@ STATUS: Final = thing(
     tasks={"type": "object", "additionalProperties": INTEGER},
     queues={"type": "array", "items": {"type": "object"}},
     workers={"type": "object"},
+    blocked={
+        "type": "array",
+        "items": thing(
+            "Tasks of one function that a rule holds back.",
+            "reason name tasks able_workers",
+            reason=TEXT,
+            name=TEXT,
+            tasks={**INTEGER, "description": "10,000 at most are counted."},
+            able_workers={**INTEGER, "description": "Live workers that could run them and do not drain."},
+        ),
+    },
     scheduler={"type": "object"},
 )
 
@@ -164,6 +195,7 @@ OTHERS: Final[dict[str, Schema]] = {
         },
     ),
     "Arguments": {"type": "object", "description": "The function's keyword arguments."},
+    "Nothing": {"type": "object", "additionalProperties": False, "description": "No members; may be left out."},
     "CancelOptions": thing("How to cancel.", reason=nullable({"type": "string", "maxLength": 1000})),
     "RetryOptions": thing("How to retry.", delay=nullable(DURATION)),
     "Triggered": thing(

@@ -69,6 +69,7 @@ async def status(call: Call) -> Answer:
     found = await host.service.health()
     counts = await host.service.counts()
     workers = await host.service.workers()
+    blocked = await host.service.fleet.blocked()
     now = host.clock.now().wall
     totals: Counter[str] = Counter(dict.fromkeys(STATUS.values(), 0))
     queues: dict[str, dict[str, int]] = {}
@@ -91,6 +92,10 @@ async def status(call: Call) -> Answer:
             "slots": sum(row.info.slots for row in workers),
             "running": sum(row.running for row in workers),
         },
+        "blocked": [
+            {"reason": each.reason, "name": each.function, "tasks": each.tasks, "able_workers": each.able}
+            for each in blocked
+        ],
         "scheduler": {"lag": await host.schedules.lag() / SECOND},
     }
     return json_answer(body)

@@ -13,6 +13,9 @@ from angelica.http.query import Parameter
 Handler = Callable[[Call], Awaitable[Answer]]
 Scope = Literal["open", "read", "submit", "operate", "schedule"]
 
+SLASHED: Final = frozenset({"worker_id"})
+"""Path parameters whose values may hold slashes, as they stand or escaped."""
+
 ONLY_JSON: Final = (JSON,)
 
 
@@ -40,3 +43,10 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     site: bool = True
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pattern(path: str) -> str:
+    """Return a path of the table as a router takes it."""
+    for name in SLASHED:
+        path = path.replace(f"{{{name}}}", f"{{{name}:path}}")
+    return path

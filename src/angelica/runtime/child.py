@@ -43,7 +43,10 @@ class Failure:
 
 
 class Child:
-    """A running child. `facts` is what it said when it became ready, `failure` why it could not."""
+    """A running child. `facts` is what it said when it became ready, `failure` why it could not.
+
+    `leaving` is set when it said that an operator wants its end: it is not to be started again.
+    """
 
     def __init__(self, spec: ChildSpec, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
         self.spec = spec
@@ -54,6 +57,7 @@ class Child:
         self.failure: Failure | None = None
         self.files: tuple[str, ...] = ()
         self.stopping = False
+        self.leaving = False
         self.killed = False
         self._channel = channel
         self._handle = _open_handle(process.pid)
@@ -109,6 +113,7 @@ class Child:
 
     def _hear(self, message: dict[str, Any], on_ready: Callable[[Child], None]) -> None:
         self.files = tuple(message.pop("files", ())) or self.files
+        self.leaving = self.leaving or bool(message.pop("leaving", False))
         if message.pop("ready", False):
             self.facts = message
             self.ready = True

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ChildLink:
-    """One inherited socket: JSON lines up (`ready`, `failed`), words down (`drain`, `hasten`).
+    """One inherited socket: JSON lines up (`ready`, `failed`, `leaving`), words down (`drain`, `hasten`).
 
     Its end of file means that the parent died.
     """
@@ -56,6 +56,10 @@ class ChildLink:
     def failed(self, error: str, *, hint: str = "", detail: str = "", fatal: int | None = None) -> None:
         """Tell the parent why this process cannot start. `fatal` is an exit code when trying again is of no use."""
         self._send({"failed": error, "hint": hint, "detail": detail, "fatal": fatal, "files": loaded_files()})
+
+    def leaving(self) -> None:
+        """Tell the parent that this process ends because an operator wants it to, and is not to be started again."""
+        self._send({"leaving": True})
 
     def watch(self, on_word: Callable[[str], None], on_gone: Callable[[], None]) -> None:
         """Call back on the running loop for each word of the parent, and once when the parent is gone."""

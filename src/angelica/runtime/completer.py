@@ -37,7 +37,7 @@ class Completer:
     `claiming` False stops new claims, and so does `trusted` while it says that the worker does not believe in its own
     lease: what it claimed then it would only hand back, attempt after attempt. A kind of executor is hungry while the
     store may have more for it: after a ring, after the poll interval and after a full claim; a claim that came back
-    short of a kind stills it.
+    short of a kind stills it. `known` are the functions that the worker has code for.
     """
 
     def __init__(
@@ -60,6 +60,8 @@ class Completer:
         self._chance = means.chance
         self._poll = poll
         self._queues = info.queues
+        self._labels = info.labels
+        self.known = frozenset(info.functions)
         self._on_written = on_written
         self._ends: list[tuple[Assignment, Completion]] = []
         self._lines: list[LogLine] = []
@@ -98,6 +100,11 @@ class Completer:
         """Slots became free without an end to write."""
         self._nudged.set()
 
+    def hunger(self) -> None:
+        """The store may have something for every kind."""
+        self._hungry = self._room.kinds
+        self._nudged.set()
+
     async def flush(self) -> None:
         """Wait until everything added so far has been written."""
         while self._ends or self._in_flight:
@@ -114,8 +121,7 @@ class Completer:
                 mark = await self._storage.wait(Topic.READY, mark, pause)
             except StorageError:  # a wake-up is a hint: without it there is the poll
                 await asyncio.sleep(pause)
-            self._hungry = self._room.kinds
-            self._nudged.set()
+            self.hunger()
 
     async def _run(self) -> None:
         failures = 0
@@ -170,7 +176,7 @@ class Completer:
         if wanted <= 0:
             return None
         self._turn += 1
-        return Claim(self._worker, wanted, room, self._queues, self._turn)
+        return Claim(self._worker, wanted, room, self._queues, self._turn, self._labels, self.known)
 
     def _report(self, error: Exception, failures: int) -> None:
         self.problem = str(error) or repr(error)

@@ -37,6 +37,7 @@ class Defaults:
     priority: int = 0
     version: int = 1
     labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    requires: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     unique: Unique | None = None
     expires: int | None = None
     durable: bool = True
@@ -46,7 +47,7 @@ class Defaults:
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        return self.id_strategy == "uuid7" and not (self.labels or self.unique or self.expires)
+        return self.id_strategy == "uuid7" and not (self.labels or self.requires or self.unique or self.expires)
 
 
 def defaults_to_text(defaults: Defaults) -> str:
@@ -64,6 +65,7 @@ def defaults_to_text(defaults: Defaults) -> str:
             "retry_on": list(policy.retry_on),
             "result_ttl": policy.retention / SECOND,
             "labels": dict(defaults.labels),
+            "requires": dict(defaults.requires),
             "unique": unique and {"key": unique.key, "scope": unique.scope, "on_conflict": unique.on_conflict},
             "expires": None if defaults.expires is None else defaults.expires / SECOND,
             "durable": defaults.durable,
@@ -92,6 +94,7 @@ def defaults_from_text(name: str, version: int, executor: Executor, text: str) -
         priority=form["priority"],
         version=version,
         labels=form["labels"],
+        requires=form.get("requires", NOTHING),
         unique=None if form["unique"] is None else Unique(**form["unique"]),
         expires=None if form["expires"] is None else round(form["expires"] * SECOND),
         durable=form["durable"],
@@ -109,9 +112,7 @@ def read_defaults(
     retention: int = DEFAULT_POLICY.retention,
 ) -> Defaults:
     """Return the defaults of a declaration; raises `InvalidValue` naming what is wrong with `@engine.task(…)`."""
-    for key in given:
-        if key in UNSERVED:
-            raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
+    _check(given, name)
 
     def read(key: str, reader: Callable[[Any], Any], default: Any) -> Any:
         value = given.get(key)
@@ -142,12 +143,21 @@ def read_defaults(
         priority=read("priority", fields.priority, 0),
         version=read("version", fields.version, 1),
         labels=read("labels", fields.labels, NOTHING),
+        requires=read("requires", fields.requires, NOTHING),
         unique=read("unique", fields.unique, None),
         expires=read("expires", fields.duration, None),
         durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
     )
+
+
+def _check(given: Mapping[str, Any], name: str) -> None:
+    for key in given:
+        if key in UNSERVED:
+            raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
+    if given.get("requires") and given.get("durable") is False:
+        raise InvalidValue("/requires", f"excludes durable=False, which stays in its process (in {name})")
 
 
 def _durable(value: bool, executor: Executor, name: str) -> bool:  # noqa: FBT001 - what was declared

@@ -28,6 +28,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "max_crashes": fields.max_crashes,
     "unique": fields.unique,
     "labels": fields.labels,
+    "requires": fields.requires,
     "headers": fields.headers,
     "extensions": fields.extensions,
     "task_id": fields.task_id,
@@ -52,7 +53,6 @@ UNSERVED: Final = {
     "concurrency_key": "limits come with a later version",
     "limits": "limits come with a later version",
     "rate": "limits come with a later version",
-    "requires": "placement by labels comes with a later version",
     "connection": "enqueueing in your own transaction comes with PostgreSQL in a later version",
 }
 """Fields that are known and not served yet: refused, never accepted and ignored."""

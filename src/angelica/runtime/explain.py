@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
-from angelica.storage.protocol import Storage, WorkerRow
+from angelica.runtime.fleet import is_live, takes
+from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
+
+CLOSEST: Final = 3
 
 
 async def explain(task: Task, storage: Storage) -> Why | None:
@@ -22,12 +26,10 @@ async def explain(task: Task, storage: Storage) -> Why | None:
         return Why(reasons.RUNNING, params, text=f"It is running, attempt {task.attempt} on {task.worker}{stopping}.")
     if task.state is State.SCHEDULED:
         return _scheduled(task)
+    rows, now = await storage.list_workers(), await storage.time()
     if task.held is not None:
-        text = f"It is held: {task.held}."
-        if task.held == reasons.UNKNOWN_FUNCTION:
-            text = f"No worker that has looked at it has code for the function {task.function}."
-        return Why(task.held, {"function": task.function}, text=text)
-    missing = no_worker(task, await storage.list_workers(), await storage.time())
+        return _held(task, rows, now)
+    missing = no_worker(task, rows, now)
     if missing is not None:
         return missing
     ahead = await storage.count_ahead(task)
@@ -39,18 +41,68 @@ async def explain(task: Task, storage: Storage) -> Why | None:
 
 def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
     """Return why no live worker can take the task, None if one can."""
-    live = [row.info for row in rows if row.lease_until > now.tick]
+    live = [row.info for row in rows if takes(row, now)]
+    drained = sum(is_live(row, now) for row in rows) - len(live)
     serving = [info for info in live if info.queues is None or task.queue in info.queues]
-    if any(task.function in info.functions for info in serving):
+    capable = [info for info in serving if not _missing(task, info)]
+    if any(task.function in info.functions for info in capable):
         return None
+    if live and task.spec.extras.requires and not capable:
+        return _incapable(task, live)
     params = {"queue": task.queue, "function": task.function, "workers": len(live)}
-    if not live:
+    if not live and drained:
+        text = f"No worker claims: of {_count(drained, 'live worker')} each drains or stops."
+    elif not live:
         text = "No worker is alive."
     elif not serving:
         text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
     else:
         text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} knows {task.function}."
     return Why(reasons.NO_WORKER, params, text=text)
+
+
+def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
+    """Return why a task is held, and who could run it."""
+    held = task.held or ""
+    able = [row.info.id for row in rows if takes(row, now) and task.function in row.info.functions]
+    params = {"function": task.function, "workers": len(able)}
+    if held == reasons.NO_CAPABLE_WORKER:
+        return _incapable(task, [row.info for row in rows if takes(row, now)])
+    if held != reasons.UNKNOWN_FUNCTION:
+        return Why(held, params, text=f"It is held: {held}.")
+    text = f"No live worker has code for the function {task.function}; one that has takes it as soon as it starts."
+    if able:
+        text = f"It met a worker without code for the function {task.function}; {able[0]} has it and takes it next."
+    return Why(held, params, text=text)
+
+
+def _missing(task: Task, info: WorkerInfo) -> dict[str, str]:
+    """Return what a task requires and a worker lacks."""
+    return {name: value for name, value in task.spec.extras.requires.items() if info.labels.get(name) != value}
+
+
+def _incapable(task: Task, live: Sequence[WorkerInfo]) -> Why:
+    """Return that no worker has the labels, and which ones lack the least."""
+    closest = sorted(((len(_missing(task, info)), info.id, info) for info in live), key=lambda each: each[:2])[:CLOSEST]
+    params = {
+        "requires": dict(task.spec.extras.requires),
+        "workers": len(live),
+        "closest": [{"worker": name, "missing": _missing(task, info)} for _, name, info in closest],
+    }
+    text = f"None of the {_count(len(live), 'live worker')} has {pairs_text(task.spec.extras.requires)}."
+    if closest:
+        least, name, info = closest[0]
+        text += f" The closest is {name}, without {pairs_text(_missing(task, info))}."
+        if not least:
+            text = f"{name} has what it requires, and frees it with its next heartbeat."
+    elif not live:
+        text = f"No worker claims, and it requires {pairs_text(task.spec.extras.requires)}."
+    return Why(reasons.NO_CAPABLE_WORKER, params, text=text)
+
+
+def pairs_text(labels: Mapping[str, str]) -> str:
+    """Return labels as they are typed."""
+    return ", ".join(f"{name}={value}" for name, value in labels.items())
 
 
 def _scheduled(task: Task) -> Why:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from angelica import strict_json
 from angelica.domain.ids import check_id
+from angelica.domain.labels import read_labels
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear, backoff_from_dict, check_backoff
 from angelica.domain.task import PRIORITY_RANGE, Unique
 from angelica.durations import parse_duration, parse_moment
@@ -181,6 +182,7 @@ def pairs(longest: int) -> Callable[[Any], dict[str, str]]:
 
 
 labels: Final = pairs(MAX_VALUE)
+requires: Final = read_labels
 headers: Final = pairs(MAX_HEADER)
 
 

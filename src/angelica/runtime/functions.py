@@ -143,8 +143,8 @@ class Function(Generic[P, R]):
         """Return this function with other options for its submits.
 
         Takes the fields of a request: queue, priority, delay (seconds, text or timedelta) or run_at / at (text or
-        aware datetime), timeout, retries, backoff, retry_on, unique, labels, headers, extensions, task_id, version,
-        result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for several.
+        aware datetime), timeout, retries, backoff, retry_on, unique, labels, requires, headers, extensions, task_id,
+        version, result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for several.
         """
         if "at" in options:
             options["run_at"] = options.pop("at")

@@ -52,13 +52,20 @@ class Janitor:
         self._interval = interval
 
     async def sweep(self) -> float:
-        """End what workers hold whose process is gone or whose lease has run out."""
+        """End what workers hold whose process is gone or whose lease has run out; hold back what nobody may take."""
         workers = await self._storage.list_workers()
         for row in workers:
             if self._gone(row):
                 await self.settle(row, Death(row.info.pid))
         await self._sweep_expired({row.info.id: row for row in workers})
+        await self._park()
         return self._interval * (0.75 + 0.5 * self._chance())
+
+    async def _park(self) -> None:
+        """Hold what no live worker has the labels or the code for, so that it is seen; not all at once."""
+        parked = await self._storage.park_unmet(now=self._clock.now(), limit=PAGE)
+        if parked:
+            log.warning("%d task(s) are held: no live worker has the labels that they require, or knows them", parked)
 
     async def settle(self, row: WorkerRow, death: Death) -> Settled:
         """End at once all that a worker held that is known to be dead."""

@@ -39,6 +39,7 @@ class Options:
     max_crashes: int | None = None
     unique: Unique | None = None
     labels: Mapping[str, str] | None = None
+    requires: Mapping[str, str] | None = None
     headers: Mapping[str, str] | None = None
     extensions: Mapping[str, Any] | None = None
     task_id: str | None = None

@@ -14,7 +14,7 @@ from angelica.runtime.ending import end
 from angelica.runtime.heartbeat import Heartbeat
 from angelica.runtime.holdings import Holdings
 from angelica.runtime.means import Means
-from angelica.storage.protocol import Beat, BeatReply, Storage, Topic, WorkerInfo
+from angelica.storage.protocol import Beat, BeatReply, Control, Storage, Topic, WorkerInfo
 
 CONTROL_WAIT: Final = 60.0
 
@@ -36,13 +36,14 @@ class OnReply:
     cancel: Callable[[str, str], None]
     stray: Callable[[Task], None]
     distrust: Callable[[], None]
+    control: Callable[[Control], None]
 
 
 class Pulse:
     """Beats on a thread of its own; answers are handled on the event loop that called `start`.
 
     `trusted_until` (wall microseconds) is when this worker stops believing in its own leases: before anybody else
-    may take them.
+    may take them. `doing` is what the worker does of what operators ask.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Pulse:
         on_reply: OnReply,
     ) -> None:
         self.trusted_until = 0
+        self.doing: Control = "run"
         self._storage = storage
         self._info = info
         self._names = names
@@ -66,6 +68,7 @@ class Pulse:
         self._on_reply = on_reply
         self._reported: set[Lease] = set()
         self._suspects: frozenset[Lease] = frozenset()
+        self._asked: Control = "run"
         self._heartbeat = Heartbeat(self._beat, interval=times.interval, chance=means.chance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -87,13 +90,18 @@ class Pulse:
         self._heartbeat.stop()
         await asyncio.to_thread(self._heartbeat.join, timeout)
 
+    def say(self, doing: Control) -> None:
+        """Tell the store what the worker does now."""
+        self.doing = doing
+        self._heartbeat.nudge()
+
     @property
     def problem(self) -> str | None:
         """What is wrong now, None while all is well."""
         return self._heartbeat.problem
 
     async def _listen(self) -> None:
-        """Beat at once when somebody asked a running task to stop."""
+        """Beat at once when somebody asked a running task to stop, or a worker for something."""
         mark = self._storage.mark(Topic.CONTROL)
         while True:
             heard = await self._storage.wait(Topic.CONTROL, mark, CONTROL_WAIT)
@@ -116,7 +124,7 @@ class Pulse:
         leases = {assignment.lease for assignment in held}
         started = [a for a in held if a.started_at is not None and not a.finished and a.lease not in self._reported]
         beat = Beat(
-            replace(self._info, functions=tuple(self._names())),
+            replace(self._info, functions=tuple(self._names()), heeds=self.doing),
             lease_until=now.tick + int(self._times.ttl * SECOND),
             seen_at=now.wall,
             held=tuple(leases),
@@ -127,6 +135,9 @@ class Pulse:
         self.trusted_until = now.wall + int((self._times.ttl - self._times.margin) * SECOND)
         if self._loop is not None and (reply.lost or reply.cancel or reply.strays or self._suspects):
             self._loop.call_soon_threadsafe(self._handle, reply)
+        if self._loop is not None and reply.control != self._asked:
+            self._asked = reply.control
+            self._loop.call_soon_threadsafe(self._on_reply.control, reply.control)
 
     def _handle(self, reply: BeatReply) -> None:
         lost = set(reply.lost)

@@ -63,7 +63,7 @@ class FunctionRegistry:
         """Register a handler and return its function.
 
         `given` is what `@engine.task(…)` takes: name, queue, priority, timeout, retries, max_crashes, backoff (also
-        a callable of the failures so far that returns seconds), retry_on, version, labels, unique, expires,
+        a callable of the failures so far that returns seconds), retry_on, version, labels, requires, unique, expires,
         concurrency, executor, result_ttl, profile, durable, overflow, id_strategy, hooks ({hook name: callable}).
         Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a handler that cannot be one.
         """

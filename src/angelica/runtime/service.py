@@ -16,6 +16,7 @@ from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
 from angelica.runtime.express import Lane
+from angelica.runtime.fleet import Fleet, is_live
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.intake import Accepted, Intake, Replies
 from angelica.runtime.options import Options
@@ -87,6 +88,7 @@ class Service:
         self._catalogue = Catalogue(storage, registry, clock, settings.payload_limit)
         self._waiting = Waiting(storage, chance)
         self._lane_waiting = None if lane is None else Waiting(lane, chance)
+        self.fleet = Fleet(storage)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,
@@ -246,10 +248,13 @@ class Service:
             detail["store"] = {"kind": status.kind, "schema_version": status.schema_version}
             if status.warnings:
                 detail["store"]["warnings"] = [f"{each.text}: {each.fix}" for each in status.warnings]
+            # Told, but no failure of ours: a balancer that took us out for it would refuse submits as well.
             deserted = await self._deserted()
             if deserted is not None:
-                # Told, but no failure of ours: a balancer that took us out for it would refuse submits as well.
                 detail["workers"] = deserted
+            blocked = self.fleet.words(await self.fleet.blocked())
+            if blocked:
+                detail["blocked"] = blocked
         except StorageError as error:
             failing.append("store")
             detail["store"] = {"problem": error.code}
@@ -267,8 +272,7 @@ class Service:
         if not ready:
             return None
         now = self._clock.now()
-        workers = await self._storage.list_workers()
-        if any(row.info.boot == now.boot and row.lease_until > now.tick for row in workers):
+        if any(is_live(row, now) for row in await self.workers()):
             return None
         return f"{ready} task(s) are ready and no worker lives"
 

@@ -209,14 +209,19 @@ def _after(name: str, moment: int | None, run_at: int, *, given: bool) -> int | 
 
 def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
     options = asked.options
-    labels = {**asked.target.defaults.labels, **(options.labels or {}), **asked.labels}
+    defaults = asked.target.defaults
+    labels = {**defaults.labels, **(options.labels or {}), **asked.labels}
+    requires = defaults.requires if options.requires is None else options.requires
+    if requires and not defaults.durable:
+        raise InvalidValue("/requires", f"a task of {defaults.name} stays in its process: it is not durable")
     extras = Extras(
         headers=dict(asked.headers) or NOTHING,
         labels=labels or NOTHING,
         extensions=options.extensions or NOTHING,
         created_by=asked.created_by or options.created_by,
-        digest=None if options.task_id is None else _digest(asked.target.defaults.name, payload, options),
+        digest=None if options.task_id is None else _digest(defaults.name, payload, options),
         parent_id=None if parent is None else parent.task_id,
+        requires=requires or NOTHING,
     )
     return NO_EXTRAS if extras == NO_EXTRAS else extras
 

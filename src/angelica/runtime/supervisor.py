@@ -22,7 +22,7 @@ MARGIN: Final = 5 * SECOND
 """What a child may take beyond the grace time before it is killed."""
 _HASTEN_RELOAD: Final = 1.0
 
-NoticeKind = Literal["ready", "died", "failed", "reloading", "stopping", "killed"]
+NoticeKind = Literal["ready", "died", "failed", "reloading", "stopping", "killed", "left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class Supervisor:
         self._stopping = asyncio.Event()
         self._hasten = asyncio.Event()
         self._announced = False
+        self._left: set[str] = set()
         self._exit_code = 0
         self._background: set[asyncio.Task[None]] = set()
         self._settling: list[asyncio.Task[None]] = []
@@ -133,7 +134,7 @@ class Supervisor:
         task.add_done_callback(self._background.discard)
 
     async def _keep(self, spec: ChildSpec) -> None:
-        """Run one child again and again until the supervisor stops."""
+        """Run one child again and again until the supervisor stops, or an operator has stopped it."""
         tries = 0
         while not self._stopping.is_set():
             # Cleared before the code is read: a change after this moment cuts the next pause short.
@@ -144,9 +145,14 @@ class Supervisor:
                 child.terminate()
             code = await child.listen(self._on_ready)
             del self._children[spec.name]
-            if spec.kind == "worker" and child.ready and (code != 0 or not child.stopping):
+            if spec.kind == "worker" and child.ready and (code != 0 or not (child.stopping or child.leaving)):
                 self._settling = [task for task in self._settling if not task.done()]
                 self._settling.append(asyncio.create_task(self._hand_back(child, code)))
+            if child.leaving:
+                self._left.add(spec.name)
+                text = f"{spec.name} (pid {child.pid}) was asked to stop; it is not started again"
+                self._tell.notice(Notice("left", spec.name, text))
+                return
             if child.stopping or self._stopping.is_set():
                 self._report_stopped(child, code)
                 tries = 0
@@ -168,7 +174,8 @@ class Supervisor:
         self._watch.follow(child.files)
         self._tell.notice(Notice("ready", child.spec.name, f"{child.spec.name} is ready (pid {child.pid})"))
         children = self.children
-        if not self._announced and len(children) == len(self._specs) and all(one.ready for one in children):
+        expected = len(self._specs) - len(self._left)
+        if not self._announced and len(children) == expected and all(one.ready for one in children):
             self._announced = True
             self._tell.all_ready(children)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from angelica.clock import Now
@@ -27,13 +27,14 @@ from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
+from angelica.runtime.parting import sign_off, write_last
 from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
 from angelica.runtime.turnover import Turnover
 from angelica.runtime.watch import Watch
 from angelica.runtime.worker_settings import WorkerSettings
-from angelica.storage.protocol import Storage, WorkerInfo
+from angelica.storage.protocol import Control, Storage, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
 
@@ -44,7 +45,10 @@ LAST_FLUSH: Final = 5.0
 
 
 class Worker:
-    """One worker of one process. `start` and `stop` on its event loop."""
+    """One worker of one process. `start` and `stop` on its event loop.
+
+    `dismissed` is called there when an operator asks for its stop; whoever owns it then calls `stop`.
+    """
 
     def __init__(
         self,
@@ -66,16 +70,18 @@ class Worker:
         self._chance = means.chance
         self._emit = means.emit
         self._journal = journal
+        self.dismissed: Callable[[], object] | None = None
+        self._code = code
         self._holdings = Holdings(start_file)
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._pulse = Pulse(
             storage,
             info,
-            code.names,
+            self._names,
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(lost=self._lose, cancel=self.cancel, stray=self._release_stray, distrust=self._distrust),
+            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self._distrust, self._heed),
         )
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
@@ -107,6 +113,7 @@ class Worker:
         `hasten` set cuts the grace short.
         """
         self._completer.claiming = False
+        self._pulse.say("stop")
         self._turnover.stop()
         self._release_waiting()
         await self._until_idle(self._settings.grace, hasten)
@@ -118,29 +125,33 @@ class Worker:
         for assignment in self._holdings.all():
             if not assignment.finished:  # a thread that did not stop: the process leaves, so it ends with it
                 self._finish(assignment, Released())
-        await self._write_last()
+        await write_last(self._completer, self._notes, LAST_FLUSH)
         await self._completer.stop()
         await self._pulse.stop(LAST_FLUSH)
-        await self._sign_off()
+        await sign_off(self._storage, self.info.id, now=self._clock.now())
         self._watch.stop()
         for executor in self._executors.values():
             await executor.close()
         self._holdings.close()
 
-    async def _write_last(self) -> None:
-        try:
-            await asyncio.wait_for(self._completer.flush(), LAST_FLUSH)
-            await self._notes.stop()
-        except (TimeoutError, StorageError):
-            log.warning("the store did not take our last ends; their leases will run out")
+    def _names(self) -> tuple[str, ...]:
+        """Return the functions that are known now: some may be declared after the start."""
+        self._completer.known = frozenset(names := tuple(self._code.names()))
+        return names
 
-    async def _sign_off(self) -> None:
-        try:
-            held = await self._storage.end_worker(self.info.id, now=self._clock.now())
-            if held:
-                log.warning("%d task(s) are left to the sweep: the store still has them as ours", held)
-        except StorageError as error:
-            log.warning("could not sign off, the lease runs out by itself: %s", error)
+    def _heed(self, control: Control) -> None:
+        """Do what an operator asks for: claim no more, claim again, or end."""
+        if self._pulse.doing == "stop":
+            return
+        if control == "stop":
+            if self.dismissed is not None:
+                self.dismissed()
+            return
+        self._completer.claiming = control == "run"
+        self._completer.hunger()
+        if control == "drain":
+            self._release_waiting()
+        self._pulse.say(control)
 
     async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:
         """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""

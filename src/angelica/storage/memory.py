@@ -12,16 +12,20 @@ from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
+from angelica.storage.memory_holds import free, park_unmet
+from angelica.storage.memory_journal import annotate, append_log
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_schedules import MemorySchedules
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
-from angelica.storage.memory_table import RANG_SCHEDULES, Holder, Table
+from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -83,7 +87,7 @@ class MemoryStorage(MemorySchedules):
         with self._lock:
             table = self._open_table()
             for line in journal:
-                table.append_log(line)
+                append_log(table, line)
             accepted = [_end(table, end, now) for end in ends]
             self._settle(now)
             claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
@@ -106,7 +110,7 @@ class MemoryStorage(MemorySchedules):
                 if row is not None and row.attempt == attempt and row.started_at is None:
                     row.started_at = started_at
                     row.revision += 1
-            table.free(reasons.UNKNOWN_FUNCTION, info.functions)
+            free(table, holder)
             reply = _compare(holder, beat.held)
         self._ring()
         return reply
@@ -138,6 +142,10 @@ class MemoryStorage(MemorySchedules):
             rows = [row for holder in void for row in holder.running.values()]
             rows.sort(key=lambda row: row.spec.id)
             return tuple(row.view() for row in rows[:limit])
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        with self._lock:
+            return park_unmet(self._open_table(), now=now, limit=limit)
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         with self._lock:
@@ -194,18 +202,27 @@ class MemoryStorage(MemorySchedules):
     async def append_logs(self, lines: Sequence[LogLine]) -> frozenset[Lease]:
         with self._lock:
             table = self._open_table()
-            return frozenset([Lease(line.task_id, line.attempt) for line in lines if not table.append_log(line)])
+            return frozenset([Lease(line.task_id, line.attempt) for line in lines if not append_log(table, line)])
 
     async def annotate(self, notes: Sequence[Note]) -> frozenset[Lease]:
         with self._lock:
             table = self._open_table()
-            return frozenset([Lease(note.task_id, note.attempt) for note in notes if not table.annotate(note)])
+            return frozenset([Lease(note.task_id, note.attempt) for note in notes if not annotate(table, note)])
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         with self._lock:
             self._open_table()
             for row in rows:
                 self._functions[row.name] = row
+
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
+        with self._lock:
+            table = self._open_table()
+            statuses = tuple([table.control(worker, control) for worker in workers])
+            if "done" in statuses:
+                table.rang |= RANG_CONTROL
+        self._ring()
+        return statuses
 
     # --- reading ---
 
@@ -249,6 +266,10 @@ class MemoryStorage(MemorySchedules):
             tallies = self._table.tallies
             return {(queue, state): n for queue, tally in tallies.items() for state, n in tally.items() if n}
 
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        with self._lock:
+            return self._table.held_counts(limit)
+
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         with self._lock:
             return ahead(self._table, task, limit)
@@ -278,7 +299,7 @@ def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
     rows: list[Row] = sorted(running.values(), key=lambda row: row.spec.id)
     cancel = tuple([(row.spec.id, row.cancel_reason or reasons.CANCELLED) for row in rows if row.cancel_requested])
     strays = tuple([row.view() for row in rows if (row.spec.id, row.attempt) not in believed])
-    return BeatReply(lost, cancel, strays)
+    return BeatReply(lost, cancel, strays, holder.control)
 
 
 def _holds(row: Row | None, attempt: int) -> bool:
@@ -296,4 +317,4 @@ def _delete(table: Table, task_id: str) -> bool:
 def _worker_rows(holders: Iterable[tuple[str, Holder]]) -> Iterable[WorkerRow]:
     for _, holder in holders:
         if holder.info is not None:
-            yield WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running))
+            yield WorkerRow(holder.info, holder.lease_until, holder.seen_at, len(holder.running), holder.control)

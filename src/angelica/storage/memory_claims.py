@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from angelica.clock import Now
 from angelica.domain.claims import rotate, share_out
 from angelica.domain.lifecycle import lapsed
@@ -15,19 +17,20 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken.
 
     For each executor kind in order of `room`: up to its room and to what is left of `wanted`, shared over the queues
-    in order of turn (where none are named: over those that have ready tasks of this kind). Tasks that have lapsed are
+    in order of turn (where none are named: over those that have ready tasks of this kind), in each from all lanes of
+    the kind that the worker may take. Tasks that have lapsed are
     cancelled instead of claimed; what they leave free is shared out again, over the queues as they are then.
     """
     claimed: list[Task] = []
     ended: list[Task] = []
     wanted = claim.wanted
     named = None if claim.queues is None else list(dict.fromkeys(claim.queues))
-    for executor, room in claim.room:
+    for kind, room in claim.room:
         left = min(room, wanted)
         while left > 0:
-            names = table.lanes.queues(executor) if named is None else named
-            queues = rotate(names, claim.turn)
-            taken = _take(table, queues, executor, left, now)
+            open_lanes = table.lanes.open_to(claim.offer, kind)
+            queues = rotate(sorted(open_lanes) if named is None else named, claim.turn)
+            taken = _take(table, queues, open_lanes, left, now)
             if not taken:
                 break
             count = _start(table, claim.worker, taken, claimed, ended, now)
@@ -38,16 +41,16 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
     return claimed, ended
 
 
-def _take(table: Table, queues: list[str], executor: str, wanted: int, now: Now) -> list[Row]:
+def _take(table: Table, queues: list[str], open_lanes: Mapping[str, Sequence[str]], wanted: int, now: Now) -> list[Row]:
     """Take one share-out of ready rows from the queues."""
     lanes = table.lanes
     if len(queues) == 1:
-        return lanes.take_ready(queues[0], executor, wanted, now=now)
-    shares = share_out(wanted, [lanes.ready(queue, executor) for queue in queues])
+        return lanes.take_ready(queues[0], open_lanes.get(queues[0], ()), wanted, now=now)
+    shares = share_out(wanted, [lanes.ready(queue, open_lanes.get(queue, ())) for queue in queues])
     taken: list[Row] = []
     for queue, share in zip(queues, shares, strict=True):
         if share:
-            taken += lanes.take_ready(queue, executor, share, now=now)
+            taken += lanes.take_ready(queue, open_lanes.get(queue, ()), share, now=now)
     return taken
 
 

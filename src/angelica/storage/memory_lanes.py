@@ -1,13 +1,14 @@
-"""The memory storage's order: ready rows in lanes of one (queue, executor, priority), scheduled ones by due time."""
+"""The memory storage's order: ready rows by queue, lane and priority, scheduled ones by due time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels
+from angelica.domain.lanes import Offer, kind_of, may_take
 from angelica.storage.memory_rows import Row
 
 Entry = tuple[int, str, int, Row]
@@ -56,7 +57,7 @@ class Heap:
 
 
 class Lanes:
-    """All ready rows: queue and executor, then priority, then a heap; and the scheduled ones in one heap."""
+    """All ready rows: queue and lane, then priority, then a heap; and the scheduled ones in one heap."""
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, str], dict[int, Heap]] = {}
@@ -67,9 +68,9 @@ class Lanes:
 
     def add_ready(self, row: Row) -> None:
         spec = row.spec
-        levels = self._lanes.get((spec.queue, spec.executor))
+        levels = self._lanes.get((spec.queue, row.lane))
         if levels is None:
-            levels = self._lanes[spec.queue, spec.executor] = {}
+            levels = self._lanes[spec.queue, row.lane] = {}
         lane = levels.get(spec.priority)
         if lane is None:
             lane = levels[spec.priority] = Heap()
@@ -79,7 +80,7 @@ class Lanes:
 
     def drop_ready(self, row: Row) -> None:
         spec = row.spec
-        self._lanes[spec.queue, spec.executor][spec.priority].drop(row)
+        self._lanes[spec.queue, row.lane][spec.priority].drop(row)
 
     def add_due(self, row: Row) -> None:
         row.ticket = ticket = next(self._tickets)
@@ -104,40 +105,50 @@ class Lanes:
         row = self._due.head()
         return None if row is None else row.run_at
 
-    def queues(self, executor: str) -> list[str]:
-        """Return the queues that have ready rows for `executor`, by name."""
-        names = []
-        for (queue, kind), levels in list(self._lanes.items()):
-            if not any(lane.live for lane in levels.values()):
-                # Forgotten here, so that queues that come and go leave nothing behind.
-                del self._lanes[queue, kind]
-            elif kind == executor:
-                names.append(queue)
-        return sorted(names)
+    def all(self) -> Iterator[tuple[str, str]]:
+        """Go through the (queue, lane) that have ready rows."""
+        for key, levels in list(self._lanes.items()):
+            if any(level.live for level in levels.values()):
+                yield key
+            else:
+                del self._lanes[key]  # forgotten here, so that queues that come and go leave nothing behind
 
-    def ready(self, queue: str, executor: str) -> int:
+    def open_to(self, offer: Offer, kind: str) -> dict[str, list[str]]:
+        """Return by queue the lanes of a kind that have ready rows and that a worker may take."""
+        found: dict[str, list[str]] = {}
+        for queue, lane in self.all():
+            if kind_of(lane) == kind and may_take(lane, offer):
+                found.setdefault(queue, []).append(lane)
+        return found
+
+    def ready(self, queue: str, lanes: Iterable[str]) -> int:
         """Return how many rows are ready."""
-        return sum(lane.live for lane in self._lanes.get((queue, executor), {}).values())
+        return sum(level.live for lane in lanes for level in self._lanes.get((queue, lane), {}).values())
 
-    def take_ready(self, queue: str, executor: str, limit: int, *, now: Now) -> list[Row]:
-        """Take up to `limit` ready rows in the order of claim."""
-        levels = self._lanes.get((queue, executor))
-        if levels is None:
-            return []
-        heads = [(priority, lane.head()) for priority, lane in levels.items() if lane.live]
-        ranks = [(priority, head.run_at) for priority, head in heads if head is not None]
-        order = rank_levels(ranks, now=now) if len(ranks) > 1 else [priority for priority, _ in ranks]
+    def take_ready(self, queue: str, lanes: Iterable[str], limit: int, *, now: Now) -> list[Row]:
+        """Take up to `limit` ready rows of some lanes of a queue in the order of claim."""
+        heads = [
+            (lane, priority, head.run_at)
+            for lane in lanes
+            for priority, level in self._lanes.get((queue, lane), {}).items()
+            if level.live and (head := level.head()) is not None
+        ]
         taken: list[Row] = []
-        for priority in order:
-            taken += levels[priority].take(limit - len(taken))
+        for lane, priority in rank_levels(heads, now=now):
+            taken += self._lanes[queue, lane][priority].take(limit - len(taken))
             if len(taken) == limit:
                 break
         return taken
 
-    def walk(self, queue: str, executor: str) -> Iterator[Row]:
-        """Go through the ready rows of a queue and executor, in no order."""
-        for lane in self._lanes.get((queue, executor), {}).values():
-            yield from (entry[3] for entry in lane.entries if entry[3].ticket == entry[2])
+    def first(self, queue: str, lane: str, limit: int) -> list[Row]:
+        """Return the first rows of a lane without regard to age: by priority, `run_at` and id."""
+        rows = sorted(self.walk(queue, lane), key=lambda row: (-row.spec.priority, row.run_at, row.spec.id))
+        return rows[:limit]
+
+    def walk(self, queue: str, lane: str) -> Iterator[Row]:
+        """Go through the ready rows of a lane, in no order."""
+        for level in self._lanes.get((queue, lane), {}).values():
+            yield from (entry[3] for entry in level.entries if entry[3].ticket == entry[2])
 
     def oldest(self) -> Row | None:
         """Return the ready row with the least (`run_at`, id) of all lanes."""

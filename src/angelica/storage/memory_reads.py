@@ -43,6 +43,7 @@ def matches(row: Row, where: TaskFilter) -> bool:
         and (where.retrying is None or _retrying(row) == where.retrying)
         and (where.parent_id is None or extras.parent_id == where.parent_id)
         and (where.retry_of is None or extras.retry_of == where.retry_of)
+        and (where.worker is None or row.worker == where.worker)
     )
 
 
@@ -60,12 +61,10 @@ def lines_of(row: Row | None, *, attempt: int | None, after: tuple[int, int], li
 
 
 def ahead(table: Table, task: Task, limit: int) -> int:
-    """Count the ready rows of the task's queue and executor that come before it, up to `limit`."""
+    """Count the ready rows of the task's queue and lane that come before it, up to `limit`."""
     spec = task.spec
     place = (-spec.priority, task.run_at, spec.id)
     before = (
-        row
-        for row in table.lanes.walk(spec.queue, spec.executor)
-        if (-row.spec.priority, row.run_at, row.spec.id) < place
+        row for row in table.lanes.walk(spec.queue, spec.lane) if (-row.spec.priority, row.run_at, row.spec.id) < place
     )
     return sum(1 for _ in islice(before, limit))

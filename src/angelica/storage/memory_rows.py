@@ -14,8 +14,9 @@ _task: Final = maker(Task)
 class Row:
     """One stored task.
 
-    `ticket` names the one live entry of this row in a heap of ready or scheduled rows (0 = in none): whatever else
-    lies there under another ticket is dead and skipped. `tally` is the counter of its queue, by state.
+    `lane` is what it needs of a worker. `ticket` names the one live entry of this row in a heap of ready or scheduled
+    rows (0 = in none): whatever else lies there under another ticket is dead and skipped. `tally` is the counter of
+    its queue, by state.
 
     Most tasks never touch the fields below: they stand at the class until a row has its own.
     """
@@ -24,6 +25,7 @@ class Row:
         "__dict__",
         "attempt",
         "finished_at",
+        "lane",
         "retain_until",
         "revision",
         "run_at",
@@ -51,6 +53,7 @@ class Row:
         self.spec = spec
         self.state = state
         self.tally = tally
+        self.lane = spec.lane
         self.run_at = spec.run_at
         self.attempt = 0
         self.ticket = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Final
@@ -14,7 +13,7 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
 from angelica.storage.memory_lanes import Lanes
 from angelica.storage.memory_rows import Row
-from angelica.storage.protocol import LogLine, Note, WorkerInfo
+from angelica.storage.protocol import Control, ControlStatus, WorkerInfo
 from angelica.storage.schedule_rules import latest_busy
 
 _QUEUED: Final = State.QUEUED
@@ -37,6 +36,7 @@ class Holder:
     lease_until: int = 0
     seen_at: int = 0
     running: dict[str, Row] = field(default_factory=dict)
+    control: Control = "run"
 
     def void(self, tick: int, boot: str) -> bool:
         """Whether its lease is over at `tick` of `boot`; a lease of another boot is over at once."""
@@ -140,6 +140,16 @@ class Table:
             holder = self.holders[worker] = Holder()
         return holder
 
+    def control(self, worker: str, control: Control) -> ControlStatus:
+        """Write down what a registered worker is to do; a stop stands."""
+        holder = self.holders.get(worker)
+        if holder is None or holder.info is None:
+            return "missing"
+        if holder.control == "stop" != control:
+            return "stopping"
+        holder.control = control
+        return "done"
+
     def end(self, end: Completion, *, now: Now) -> Row | None:
         """Write a completion and return its row, or return None if its fence refuses it."""
         row = self.rows.get(end.task_id)
@@ -203,39 +213,26 @@ class Table:
         row.tally[_QUEUED] += 1
         self._make_ready(row)
 
-    def free(self, rule: str, functions: Iterable[str]) -> None:
-        """Make the rows ready that `rule` holds for these functions."""
-        for function in functions:
-            for row in self._parked.pop((rule, function), {}).values():
-                row.held = None
-                self._make_ready(row)
-
-    def annotate(self, note: Note) -> bool:
-        """Write a checkpoint or progress; False if stale."""
-        row = self.rows.get(note.task_id)
-        if row is None or not row.running_as(note.attempt):
-            return False
-        if note.checkpoint is not None:
-            row.checkpoint = note.checkpoint
-        if note.progress is not None:
-            row.progress = note.progress
+    def park(self, row: Row, rule: str) -> None:
+        """Hold a ready row back."""
+        self.lanes.drop_ready(row)
+        row.held = rule
         row.revision += 1
-        return True
+        self._parked.setdefault((rule, row.spec.function), {})[row.spec.id] = row
 
-    def append_log(self, line: LogLine) -> bool:
-        """Store a line at its place (a repeated one changes nothing); False if stale."""
-        row = self.rows.get(line.task_id)
-        if row is None or not row.running_as(line.attempt):
-            return False
-        if row.logs is None:
-            row.logs = {}
-        lines = row.logs.setdefault(line.attempt, [])
-        if not lines or line.seq > lines[-1].seq:
-            lines.append(line)
-        elif all(known.seq != line.seq for known in lines):
-            lines.append(line)
-            lines.sort(key=lambda known: known.seq)
-        return True
+    def parked(self, rule: str) -> list[Row]:
+        """Return the rows that `rule` holds."""
+        return [row for (held, _), rows in self._parked.items() if held == rule for row in rows.values()]
+
+    def unpark(self, row: Row) -> None:
+        """Make a held row ready."""
+        del self._parked[row.held or "", row.spec.function][row.spec.id]
+        row.held = None
+        self._make_ready(row)
+
+    def held_counts(self, limit: int) -> dict[tuple[str, str], int]:
+        """Return how many rows each (rule, function) holds, each up to `limit`."""
+        return {key: min(len(rows), limit) for key, rows in self._parked.items() if rows}
 
     def forget(self, row: Row) -> None:
         """Delete a row with all that belongs to it; one that has not ended is taken out of its index first."""

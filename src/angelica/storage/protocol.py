@@ -7,7 +7,8 @@ Laws, each a contract test on every adapter:
 3. Fence: a completion, note or log line applies only to a running task with that attempt (a sweep: only while the
    holder's lease is still past its time); else it is stale and writes nothing, follow-ups included.
 4. Monotonic: an attempt number never repeats.
-5. Order of claim: effective priority level, then `run_at`, then id (`domain.claims` says it exactly).
+5. Order of claim: effective priority level, then `run_at`, then id, strict inside a queue and lane (`domain.claims`
+   says it exactly).
 6. Cancel wins over a retry and loses to an end.
 7. One firing: a firing applies only while the schedule's `next_fire_at` and `version` are as it saw them, a fire is
    unique by (schedule, fire time), and its task and the new `next_fire_at` are written in the same transaction.
@@ -23,12 +24,13 @@ unknown and repeating is safe), and no driver's own exception.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
+from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
 from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task, nothing
@@ -46,8 +48,13 @@ class Topic(StrEnum):
     SCHEDULES = "schedules"
     """A schedule was made, changed or removed."""
     CONTROL = "control"
-    """A running task was asked to stop."""
+    """A running task was asked to stop, or a worker to do something else."""
 
+
+Control = Literal["run", "drain", "stop"]
+"""What a worker is to do: claim and run; claim no more and stay; end as on SIGTERM. A stop cannot be taken back."""
+
+ControlStatus = Literal["done", "stopping", "missing"]
 
 SubmitStatus = Literal["created", "existing", "id_conflict", "unique_conflict", "aborted"]
 
@@ -89,7 +96,8 @@ class Claim:
     """What a worker can take.
 
     `queues` None means every queue (in order of name). `room` is the number of free slots by executor kind, `wanted`
-    the total. `turn` rotates the order of the queues, so that none is served first for ever.
+    the total; lanes of a kind share its room. `turn` rotates the order of the queues, so that none is served first for
+    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`).
     """
 
     worker: str
@@ -97,6 +105,13 @@ class Claim:
     room: tuple[tuple[str, int], ...]
     queues: tuple[str, ...] | None = None
     turn: int = 0
+    labels: Mapping[str, str] = field(default_factory=nothing)
+    functions: Collection[str] = ()
+
+    @property
+    def offer(self) -> Offer:
+        """What the worker has."""
+        return Offer(self.labels, self.functions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +159,8 @@ class WorkerInfo:
     """A worker as it registers.
 
     `boot` is that of the clock its lease is judged by. `place` is where its pid means something (one boot of one
-    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process.
+    kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process. `capacity` is its slots
+    by executor. `heeds` is what it does now of what was asked of it (`control`), None for one that knows no such thing.
     """
 
     id: str
@@ -160,6 +176,8 @@ class WorkerInfo:
     labels: Mapping[str, str] = field(default_factory=nothing)
     start_file: str | None = None
     place: str = ""
+    capacity: Mapping[str, int] = field(default_factory=nothing)
+    heeds: Control | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +199,14 @@ class Beat:
 class BeatReply:
     """`lost`: held by the worker in vain; `cancel`: running tasks whose cancel was requested, with the reason.
 
-    `strays`: running under this worker's name but not in `held` (a claim whose reply was lost).
+    `strays`: running under this worker's name but not in `held` (a claim whose reply was lost). `control`: what this
+    worker is to do.
     """
 
     lost: tuple[Lease, ...] = ()
     cancel: tuple[tuple[str, str], ...] = ()
     strays: tuple[Task, ...] = ()
+    control: Control = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +217,7 @@ class WorkerRow:
     lease_until: int
     seen_at: int
     running: int = 0
+    control: Control = "run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +258,7 @@ class TaskFilter:
     retrying: bool | None = None
     parent_id: str | None = None
     retry_of: str | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +315,9 @@ class TaskStore(Protocol):
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         """Register or renew a worker and compare what it holds with the store.
 
-        Rows held as `unknown_function` that this worker knows are freed. `started_at` is written for `started`.
+        A worker that is to run frees what was held for want of one like it: as `unknown_function` rows of functions
+        that it knows (from then on only workers that know the function see them: `domain.lanes.known_lane`), and as
+        `no_capable_worker` rows of lanes that it may take. `started_at` is written for `started`.
         """
         ...
 
@@ -310,6 +334,13 @@ class TaskStore(Protocol):
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         """Return running tasks whose worker's lease is past `now.tick`, is of another boot of its host, or is gone."""
+        ...
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        """Hold ready rows of lanes that need more than any live worker has which is to run (`domain.lanes.unmet`).
+
+        At most `limit`, by queue and lane, then priority (higher first), `run_at` and id; returns how many.
+        """
         ...
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
@@ -481,10 +512,17 @@ class JournalStore(Protocol):
 
 
 class ControlStore(Protocol):
-    """Facts about code and settings."""
+    """Facts about code, settings and workers."""
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         """Upsert the functions that an engine's code declares."""
+        ...
+
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
+        """Write down what registered workers are to do; each reads it in the reply to its next beat.
+
+        Rings `Topic.CONTROL`. `stopping`: a stop stands, and nothing else takes its place.
+        """
         ...
 
 
@@ -518,8 +556,12 @@ class Reader(Protocol):
         """Return how many tasks stand in each (queue, state); zero counts may be left out."""
         ...
 
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        """Return how many tasks each (rule, function) holds back, each counted up to `limit`."""
+        ...
+
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
-        """Return how many ready tasks of its queue and executor come before it by priority, `run_at`, id."""
+        """Return how many ready tasks of its queue and lane come before it by priority, `run_at`, id."""
         ...
 
 

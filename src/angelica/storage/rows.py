@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from angelica.domain.lanes import kind_of
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear
 from angelica.domain.task import (
     NO_EXTRAS,
@@ -115,8 +116,11 @@ def full_row(task: NewTask, state: str) -> tuple[object, ...]:
     """Return all columns of a new task, in the order of the verb `insert_full`."""
     unique = task.unique
     extras = task.extras
+    head = plain_row(task, state)
     return (
-        *plain_row(task, state),
+        *head[:4],
+        task.lane,
+        *head[5:],
         None if unique is None else unique.key,
         None if unique is None else to_json([unique.key, unique.scope, unique.on_conflict]),
         task.expires_at,
@@ -177,7 +181,7 @@ def _worn_task(row: Sequence[Any]) -> Task:
         created_at,
         policy_of(policy),
         queue,
-        executor,
+        kind_of(executor),
         priority,
         version,
         trace_id,
@@ -264,14 +268,15 @@ def worker_text(info: WorkerInfo) -> str:
 
 
 def worker_of(row: Sequence[Any]) -> WorkerRow:
-    """Return the worker of a row (info, lease_until, seen_at, running)."""
-    text, lease_until, seen_at, running = row
+    """Return the worker of a row (info, lease_until, seen_at, running, control)."""
+    text, lease_until, seen_at, running, control = row
     known = {name: value for name, value in _decode(text).items() if name in WorkerInfo.__slots__}
     for name in ("queues", "functions"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
-    known["labels"] = known.get("labels") or NOTHING
-    return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running)
+    for name in ("labels", "capacity"):
+        known[name] = known.get(name) or NOTHING
+    return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running, control or "run")
 
 
 def _plain(value: object) -> object:

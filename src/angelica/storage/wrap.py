@@ -17,6 +17,8 @@ from angelica.storage.protocol import (
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -52,12 +54,14 @@ WRITES: Final = SCHEDULE_WRITES | frozenset(
         "heartbeat",
         "end_worker",
         "promote_due",
+        "park_unmet",
         "cancel_many",
         "delete_tasks",
         "prune",
         "append_logs",
         "annotate",
         "put_functions",
+        "control_workers",
     }
 )
 READS: Final = SCHEDULE_READS | frozenset(
@@ -70,6 +74,7 @@ READS: Final = SCHEDULE_READS | frozenset(
         "list_functions",
         "list_workers",
         "counts",
+        "count_held",
         "count_ahead",
         "time",
     }
@@ -103,6 +108,9 @@ class Wrapping(WrappedSchedules):
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
         return await self._call("expired", lambda: self.inner.expired(now=now, limit=limit))
 
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        return await self._call("park_unmet", lambda: self.inner.park_unmet(now=now, limit=limit))
+
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._call("cancel_many", lambda: self.inner.cancel_many(task_ids, reason=reason, now=now))
 
@@ -120,6 +128,9 @@ class Wrapping(WrappedSchedules):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._call("put_functions", lambda: self.inner.put_functions(rows))
+
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
+        return await self._call("control_workers", lambda: self.inner.control_workers(workers, control, now=now))
 
     async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
         return await self._call("get_tasks", lambda: self.inner.get_tasks(task_ids))
@@ -155,6 +166,9 @@ class Wrapping(WrappedSchedules):
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._call("counts", self.inner.counts)
+
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        return await self._call("count_held", lambda: self.inner.count_held(limit=limit))
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._call("count_ahead", lambda: self.inner.count_ahead(task, limit=limit))

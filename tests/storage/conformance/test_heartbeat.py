@@ -113,9 +113,10 @@ def test_a_worker_that_knows_a_function_frees_its_tasks(world: World) -> None:
     assert world.claim() == ()
     world.beat("w2", functions=("g", "h"))
     assert world.get("b").held is None
-    assert ids(world.claim()) == ["b"]
+    assert world.claim(functions=("f",)) == ()  # from now on only those see it that know its function
+    assert ids(world.claim(functions=("f", "g"))) == ["b"]
     world.beat("w2", functions=("f",))
-    assert ids(world.claim()) == ["a"]
+    assert ids(world.claim(functions=("f",))) == ["a"]
 
 
 def test_other_holds_stay(world: World) -> None:

@@ -175,3 +175,17 @@ def test_functions_are_kept_by_name(world: World) -> None:
     world.run(world.storage.put_functions([newer]))
     assert world.run(world.storage.list_functions()) == (newer, rows[0])
     world.run(world.storage.put_functions([]))
+
+
+def test_held_tasks_are_counted_by_rule_and_function(world: World) -> None:
+    world.submit(new("a", "f"), new("b", "f"), new("c", "g"), new("d", "g"), new("e", "f"))
+    a, b, c, d, _ = world.claim()
+    for task in (a, b, c):
+        world.end(task, Released(held="unknown_function"))
+    world.end(d, Released(held="paused"))
+    counts = {("unknown_function", "f"): 2, ("unknown_function", "g"): 1, ("paused", "g"): 1}
+    assert world.run(world.storage.count_held()) == counts
+    assert world.run(world.storage.count_held(limit=1)) == dict.fromkeys(counts, 1)
+    world.beat("w2", functions=("f",))
+    world.cancel("d")
+    assert world.run(world.storage.count_held()) == {("unknown_function", "g"): 1}

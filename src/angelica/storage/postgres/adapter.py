@@ -28,6 +28,8 @@ from angelica.storage.protocol import (
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -43,7 +45,8 @@ from angelica.storage.protocol import (
 )
 from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
-from angelica.storage.verbs import reads, upkeep, workers
+from angelica.storage.verbs import reads, upkeep
+from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -131,16 +134,21 @@ class PostgresStorage(PostgresSchedules):
         return await self._write(work)
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._write(partial(workers.beat, told=beat))
+        return await self._write(partial(worker_verbs.beat, told=beat))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
-        return await self._write(partial(workers.end_worker, worker=worker))
+        return await self._write(partial(worker_verbs.end_worker, worker=worker))
 
     async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
         return await self._write(partial(upkeep.promote, now=now, limit=limit))
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
-        return await self._read(partial(workers.expired, now=now, limit=limit))
+        return await self._read(partial(worker_verbs.expired, now=now, limit=limit))
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        if not await self._read(worker_verbs.has_needs):  # as a rule there are none, and nothing to write
+            return 0
+        return await self._write(partial(worker_verbs.park_unmet, now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
@@ -161,6 +169,9 @@ class PostgresStorage(PostgresSchedules):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._write(partial(upkeep.put_functions, rows=rows))
+
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
+        return await self._write(partial(worker_verbs.control, workers=workers, control=control))
 
     # --- reading ---
 
@@ -194,6 +205,9 @@ class PostgresStorage(PostgresSchedules):
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._read(reads.counts)
+
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        return await self._read(partial(reads.count_held, limit=limit))
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._read(partial(reads.count_ahead, task=task, limit=limit))

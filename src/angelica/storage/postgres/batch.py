@@ -39,7 +39,7 @@ class Batch:
         for task in tasks:
             state = "waiting" if waits and task.id in waits else "queued" if task.run_at <= wall else "scheduled"
             policy = policy_text(task.policy)
-            key = (task.function, task.version, task.queue, task.executor, task.priority, state, policy)
+            key = (task.function, task.version, task.queue, task.lane, task.priority, state, policy)
             kind = kinds.get(key)
             if kind is None:
                 kind = kinds[key] = len(kinds) + 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
+from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -16,7 +18,7 @@ from angelica.storage.verbs.waiting import cancel_waiting
 
 
 class Lane(NamedTuple):
-    """One level of priority of one executor in one queue, and how many of it are wanted."""
+    """One level of priority of one lane in one queue, and how many of it are wanted."""
 
     queue: str
     executor: str
@@ -35,12 +37,13 @@ class Level(NamedTuple):
 
 
 async def look(db: PostgresStatements, claim: Claim) -> list[Level]:
-    """Return the levels that have ready rows and room."""
+    """Return the levels that have ready rows and room, and that the worker may take."""
     kinds = [executor for executor, room in claim.room if room > 0]
     if claim.wanted <= 0 or not kinds or claim.queues == ():
         return []
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
-    return [Level(*row) for row in await db.fetch("ready_levels", kinds, queues, claim.wanted)]
+    levels = [Level(*row) for row in await db.fetch("ready_levels", kinds, queues, claim.wanted)]
+    return [level for level in levels if may_take(level.executor, claim.offer)]
 
 
 def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
@@ -50,7 +53,7 @@ def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
     for executor, room in claim.room:
         found: dict[str, list[Level]] = {}
         for level in levels:
-            if level.executor == executor:
+            if kind_of(level.executor) == executor:
                 found.setdefault(level.queue, []).append(level)
         left = min(room, wanted)
         if left <= 0 or not found:
@@ -70,12 +73,12 @@ def _ready(level: Level, most: int) -> int:
 
 def _share_levels(levels: Sequence[Level], wanted: int, now: Now) -> list[Lane]:
     lanes: list[Lane] = []
-    by_priority = {level.priority: level for level in levels}
-    for priority in rank_levels([(level.priority, level.oldest) for level in levels], now=now):
-        level = by_priority[priority]
+    by_key = {(level.executor, level.priority): level for level in levels}
+    for key in rank_levels([(level.executor, level.priority, level.oldest) for level in levels], now=now):
+        level = by_key[key]
         part = min(wanted, _ready(level, wanted))
         if part > 0:
-            lanes.append(Lane(level.queue, level.executor, priority, part))
+            lanes.append(Lane(level.queue, level.executor, level.priority, part))
             wanted -= part
     return lanes
 
@@ -101,7 +104,7 @@ async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tup
     for executor, room in claim.room:
         left = min(room, claim.wanted - len(claimed))
         while left > 0:
-            part = Claim(claim.worker, left, ((executor, left),), claim.queues, claim.turn)
+            part = replace(claim, wanted=left, room=((executor, left),))
             lanes = share(await look(tx, part), part, now)
             if not lanes:
                 break

@@ -18,7 +18,7 @@ from angelica.storage.postgres.batch import Batch, Statement
 from angelica.storage.postgres.connections import Connections, Options, Raw
 from angelica.storage.postgres.faults import REPEATABLE, STANDING
 from angelica.storage.postgres.ring import Ring
-from angelica.storage.postgres.submits import Call, Submits
+from angelica.storage.postgres.submits import Call, Submits, stored_topics
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import Enqueued
 from angelica.storage.rows import to_json
@@ -133,7 +133,7 @@ class PostgresCore:
         except STANDING:
             standing = await self._store(batch, batch.tolerant(), tell)
         if standing.total() < size:
-            self._ring.committed(batch.topics, told=tell is not None)
+            self._ring.committed(stored_topics(calls, standing) if standing else batch.topics, told=tell is not None)
         return standing
 
     async def _store(self, batch: Batch, statements: Sequence[Statement], tell: str | None) -> Counter[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from angelica.domain.task import NewTask
 from angelica.errors import StorageUnavailable
-from angelica.storage.protocol import Enqueued, Submitted
+from angelica.storage.protocol import Enqueued, Submitted, Topic
 from angelica.storage.verbs.submit import all_created
 
 AT_ONCE: Final = 2
@@ -126,6 +126,19 @@ class Submits:
         while self._flights:
             await asyncio.wait(set(self._flights))
             await asyncio.sleep(0)
+
+
+def stored_topics(calls: Sequence[Call], standing: Counter[str]) -> set[Topic]:
+    """Return what to ring for where some of the tasks stood already: of an id that came several times, the first."""
+    vain = standing.copy()
+    topics: set[Topic] = set()
+    for call in reversed(calls):
+        for task in reversed(call.tasks):
+            if vain[task.id] > 0:
+                vain[task.id] -= 1
+            else:
+                topics.add(Topic.READY if task.run_at <= call.wall else Topic.DUE)
+    return topics
 
 
 def _settle(call: Call, answer: Any) -> None:

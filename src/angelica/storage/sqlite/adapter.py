@@ -17,6 +17,8 @@ from angelica.storage.protocol import (
     BeatReply,
     CancelStatus,
     Claim,
+    Control,
+    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
@@ -41,7 +43,8 @@ from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs import journal as journals
-from angelica.storage.verbs import reads, upkeep, workers
+from angelica.storage.verbs import reads, upkeep
+from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -110,18 +113,23 @@ class SqliteStorage(SqliteSchedules):
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         async def work(tx: Transaction) -> BeatReply:
             await self._clock.agree(tx)
-            return await workers.beat(tx, beat)
+            return await worker_verbs.beat(tx, beat)
 
         return await self._write(work)
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
-        return await self._write(partial(workers.end_worker, worker=worker))
+        return await self._write(partial(worker_verbs.end_worker, worker=worker))
 
     async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
         return await self._write(partial(upkeep.promote, now=now, limit=limit))
 
     async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
-        return await self._read(partial(workers.expired, now=now, limit=limit))
+        return await self._read(partial(worker_verbs.expired, now=now, limit=limit))
+
+    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
+        if not await self._read(worker_verbs.has_needs):  # as a rule there are none, and nothing to write
+            return 0
+        return await self._write(partial(worker_verbs.park_unmet, now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._write(partial(upkeep.cancel, task_ids=task_ids, reason=reason, now=now))
@@ -142,6 +150,9 @@ class SqliteStorage(SqliteSchedules):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._write(partial(upkeep.put_functions, rows=rows))
+
+    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
+        return await self._write(partial(worker_verbs.control, workers=workers, control=control))
 
     # --- reading ---
 
@@ -175,6 +186,9 @@ class SqliteStorage(SqliteSchedules):
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._read(reads.counts)
+
+    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
+        return await self._read(partial(reads.count_held, limit=limit))
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._read(partial(reads.count_ahead, task=task, limit=limit))

@@ -1,4 +1,7 @@
-"""Claiming: the levels of each lane by a loose index walk, then the rows in order, taken by their ids."""
+"""Claiming: the levels of each lane by a loose index walk, then the rows in order, taken by their ids.
+
+Lanes that the worker may not take are seen once, by their names, and never walked over.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import apsw
 
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
+from angelica.domain.lanes import Offer, kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim
@@ -17,7 +21,7 @@ from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
-Levels = dict[str, list[tuple[int, int]]]
+Levels = dict[str, list[tuple[str, int, int]]]
 
 
 async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
@@ -31,54 +35,61 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple
         ((executor, room),) = kinds
         if hand.start_lane(queues[0], executor, min(room, claim.wanted)):
             return await hand.finish()
-    seen = await _look(tx, [executor for executor, _ in kinds], queues)
+    seen = await _look(tx, claim.offer, [executor for executor, _ in kinds], queues)
     wanted = claim.wanted
     for executor, room in kinds:
         left = min(room, wanted)
         levels = seen.get(executor, {})
         while left > 0 and levels:
             names = rotate(sorted(levels) if queues is None else queues, claim.turn)
-            count, clean = await _take(hand, names, executor, left, levels)
+            count, clean = await _take(hand, names, left, levels)
             left -= count
             wanted -= count
             if clean:
                 break
             # What lapsed left room: look again, at rows that the ones in hand are out of.
             hand.take()
-            levels = (await _look(tx, [executor], queues)).get(executor, {})
+            levels = (await _look(tx, claim.offer, [executor], queues)).get(executor, {})
     return await hand.finish()
 
 
-async def _look(tx: SqliteTransaction, executors: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
-    """Return the levels (priority, oldest `run_at`) of each lane that has ready rows, by executor and queue."""
+async def _look(
+    tx: SqliteTransaction, offer: Offer, kinds: Sequence[str], queues: Sequence[str] | None
+) -> dict[str, Levels]:
+    """Return the levels (lane, priority, oldest `run_at`) that the worker may take, by kind and queue."""
     found: dict[str, Levels] = {}
-    for executor, queue, priority, oldest in await tx.rows(
-        "ready_levels", to_json(executors), None if queues is None else to_json(queues)
+    for lane, queue, priority, oldest in await tx.rows(
+        "ready_levels", to_json(kinds), None if queues is None else to_json(queues)
     ):
-        found.setdefault(executor, {}).setdefault(queue, []).append((priority, oldest))
+        if may_take(lane, offer):
+            found.setdefault(kind_of(lane), {}).setdefault(queue, []).append((lane, priority, oldest))
     return found
 
 
-async def _take(hand: _Hand, queues: Sequence[str], executor: str, wanted: int, levels: Levels) -> tuple[int, bool]:
+async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels) -> tuple[int, bool]:
     """Take one share-out; return how many were started, and whether no room is left open by lapsed tasks."""
     busy = [queue for queue in queues if queue in levels]
     shares = dict.fromkeys(busy, wanted)
     if len(busy) > 1:
-        counts = [
-            await hand.tx.value("count_ready", queue, executor, wanted) if queue in levels else 0 for queue in queues
-        ]
+        counts = [await _count(hand.tx, queue, levels.get(queue, ()), wanted) for queue in queues]
         shares = dict(zip(queues, share_out(wanted, counts), strict=True))
     found = started = 0
     for queue in busy:
         left = shares[queue]
-        for priority in rank_levels(levels[queue], now=hand.now):
+        for lane, priority in rank_levels(levels[queue], now=hand.now):
             if left <= 0 or hand.heavy:
                 break
-            rows = hand.rows(queue, executor, priority, left)
+            rows = hand.rows(queue, lane, priority, left)
             left -= len(rows)
             found += len(rows)
             started += await hand.start(rows)
     return started, found == started or hand.heavy
+
+
+async def _count(tx: SqliteTransaction, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> int:
+    """Return how many rows of these levels' lanes are ready, each lane counted up to `most`."""
+    lanes = dict.fromkeys(lane for lane, _, _ in levels)
+    return sum([await tx.value("count_ready", queue, lane, most) for lane in lanes])
 
 
 class _Hand:

@@ -72,10 +72,15 @@ async def counts(db: Statements) -> dict[tuple[str, State], int]:
     return {(queue, State(state)): n for queue, state, n in await db.rows("counts")}
 
 
+async def count_held(db: Statements, *, limit: int) -> dict[tuple[str, str], int]:
+    """Return how many tasks each (rule, function) holds back, each up to `limit`."""
+    return {(rule, function): n for rule, function, n in await db.rows("held_counts", limit)}
+
+
 async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     """Return how many ready tasks come before this one, up to `limit`."""
     spec = task.spec
-    found = int(await db.value("ahead", spec.queue, spec.executor, spec.priority, task.run_at, spec.id, limit))
+    found = int(await db.value("ahead", spec.queue, spec.lane, spec.priority, task.run_at, spec.id, limit))
     return min(found, limit)
 
 
@@ -101,6 +106,7 @@ def _filter(db: Statements, where: TaskFilter) -> tuple[list[str], list[Value]]:
         ("created_at < ?", where.created_before),
         ("parent_id = ?", where.parent_id),
         ("retry_of = ?", where.retry_of),
+        ("worker = ?", where.worker),
     )
     for term, wanted in compared:
         if wanted is not None:
@@ -134,6 +140,8 @@ async def _index(db: Statements, where: TaskFilter) -> str:
         return db.way("children")
     if where.retry_of is not None:
         return db.way("retries")
+    if where.worker is not None and where.states == frozenset({State.RUNNING}):
+        return db.way("running")
     if where.states is not None and len(where.states) == 1:
         (state,) = where.states
         if state in {State.FAILED, State.CANCELLED}:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from angelica.clock import Now
 from angelica.domain import reasons
+from angelica.domain.lanes import Offer, known_lane, may_take, unmet
+from angelica.domain.reasons import UNKNOWN_FUNCTION
 from angelica.domain.task import Lease, Task
-from angelica.storage.protocol import Beat, BeatReply, Topic
+from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic
 from angelica.storage.rows import task_of, to_json, worker_text
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import Statements, Transaction
 
 
 async def beat(tx: Transaction, told: Beat) -> BeatReply:
     """Renew the one row that carries the leases of a worker, and compare what it holds with what stands."""
     info = told.worker
-    await tx.run("put_worker", info.id, info.host, info.boot, told.lease_until, told.seen_at, worker_text(info))
+    control = await tx.value(
+        "put_worker", info.id, info.host, info.boot, told.lease_until, told.seen_at, worker_text(info)
+    )
     if told.started:
         await tx.run("mark_started", to_json(told.started), info.id)
-    if info.functions:
-        await _free(tx, reasons.UNKNOWN_FUNCTION, info.functions)
+    if control in (None, "run"):
+        await _free(tx, Offer(info.labels, info.functions))
     running = {row[0]: row for row in await tx.rows("held_leases", info.id)}
     believed = {(task_id, attempt) for task_id, attempt in told.held}
     lost = tuple(
@@ -27,7 +33,17 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     )
     cancel = tuple((row[0], row[3] or reasons.CANCELLED) for row in running.values() if row[2] == 1)
     strays = [row[0] for row in running.values() if (row[0], row[1]) not in believed]
-    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else ())
+    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else (), control or "run")
+
+
+async def control(tx: Transaction, workers: Sequence[str], *, control: Control) -> tuple[ControlStatus, ...]:
+    """Write down what workers are to do; one that is to stop does not change its mind."""
+    standing = dict(await tx.rows("controls", to_json(list(dict.fromkeys(workers)))))
+    free = [name for name, stands in standing.items() if stands != "stop" or control == "stop"]
+    if free:
+        await tx.run("put_control", to_json(free), control)
+        tx.topics.add(Topic.CONTROL)
+    return tuple("missing" if name not in standing else "done" if name in free else "stopping" for name in workers)
 
 
 async def end_worker(tx: Transaction, worker: str) -> int:
@@ -42,10 +58,33 @@ async def expired(tx: Transaction, *, now: Now, limit: int) -> tuple[Task, ...]:
     return tuple(task_of(row) for row in await tx.rows("expired_rows", now.tick, now.boot, limit))
 
 
-async def _free(tx: Transaction, rule: str, functions: tuple[str, ...]) -> None:
-    rows = await tx.rows("parked_rows", rule, to_json(functions))
-    if rows:
-        await tx.run("unpark", to_json(rows))
+async def has_needs(db: Statements) -> bool:
+    """Whether any ready row needs more of a worker than a kind of executor."""
+    return bool(await db.rows("ready_lanes"))
+
+
+async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
+    """Hold ready rows that no live worker may take; return how many."""
+    lanes = await tx.rows("ready_lanes")
+    offers = [Offer(labels, functions) for labels, functions in await tx.rows("offers", now.tick, now.boot)]
+    count = 0
+    for queue, lane in sorted(lanes):
+        rule = unmet(lane, offers)
+        if rule is not None and count < limit:
+            count += await tx.run("park_lane", queue, lane, limit - count, rule)
+    return count
+
+
+async def _free(tx: Transaction, offer: Offer) -> None:
+    """Free what was held for want of a worker that has this."""
+    if offer.functions:
+        rows = await tx.rows("parked_rows", UNKNOWN_FUNCTION, to_json(list(offer.functions)))
+        if rows:
+            await tx.run("unpark", to_json([(id_, known_lane(lane, name)) for id_, lane, name in rows]))
+            tx.topics.add(Topic.READY)
+    lanes = [lane for lane in await tx.rows("parked_lanes") if may_take(lane, offer)]
+    if lanes:
+        await tx.run("unpark_lanes", to_json(lanes))
         tx.topics.add(Topic.READY)
 
 

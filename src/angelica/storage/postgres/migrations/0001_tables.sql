@@ -56,6 +56,8 @@ create index due on angelica.tasks (run_at, id) where state = 'scheduled';
 -- what they leave to be sorted are rows of one moment or one worker.
 create index running on angelica.tasks (worker) where state = 'running';
 create index parked on angelica.tasks (held, function, id) where held is not null;
+-- What waits for a worker with the right labels, by its lane (`executor`: the kind, and what else is needed).
+create index incapable on angelica.tasks (executor, id) where held = 'no_capable_worker';
 create index retained on angelica.tasks (retain_until) where state in ('succeeded', 'failed', 'cancelled');
 create index listing on angelica.tasks (created_at) with (fillfactor = 40);
 create index failed on angelica.tasks (created_at) where state = 'failed';
@@ -123,7 +125,8 @@ create table angelica.workers (
     boot text not null,
     lease_until bigint not null,
     seen_at bigint not null,
-    info text not null -- JSON
+    info text not null, -- JSON
+    control text -- what it is to do: null to run, drain, stop
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 -- How many tasks stand in each (queue, state), changed by deltas in the transaction that changes the rows. A

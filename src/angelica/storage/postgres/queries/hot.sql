@@ -91,8 +91,8 @@ select
     ) end as standing,
     case when exists (select 1 from new) then ${notify} end as told
 
--- Which levels of priority each (executor of $1, queue of $2 or any) has, with the oldest run_at of each: a loose walk
--- over the index, one seek for each. How many are ready, up to $3, only where there is something to share out.
+-- Which levels of priority each lane of the kinds $1 in the queues $2 (or any) has, with the oldest run_at of each: a
+-- loose walk over the index, one seek for each; the lanes of a kind stand from `kind` up to `kind<`. How many are ready, up to $3, only where there is something to share out.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -112,13 +112,30 @@ queue (name) as (
     union all
     select name from walked where name is not null
 ),
+lane (kind, queue, executor) as (
+    select k.kind, queue.name, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+            and t.executor >= k.kind and t.executor < k.kind || '<'
+        order by t.executor limit 1
+    )
+    from unnest($1::text[]) k (kind) cross join queue
+    union all
+    select lane.kind, lane.queue, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+            and t.executor > lane.executor and t.executor < lane.kind || '<'
+        order by t.executor limit 1
+    )
+    from lane where lane.executor is not null
+),
 level (executor, queue, priority) as (
-    select k.executor, queue.name, (
+    select lane.executor, lane.queue, (
         select t.priority from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.executor
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
         order by t.priority desc limit 1
     )
-    from unnest($1::text[]) k (executor) cross join queue
+    from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from angelica.tasks t

@@ -26,6 +26,37 @@ select json_agg(json_build_array(c.queue, c.state, c.n)) from (
     select queue, state, sum(n)::bigint as n from angelica.counters group by queue, state having sum(n) <> 0
 ) c
 
+-- How many of each (rule, function) are held, each up to $1: a loose walk, one seek for each.
+-- verb: held_counts
+with recursive
+rule (name) as (
+    (select held from angelica.tasks where held is not null order by held limit 1)
+    union all
+    select (
+        select t.held from angelica.tasks t where t.held is not null and t.held > rule.name order by t.held limit 1
+    )
+    from rule where rule.name is not null
+),
+waits (rule, function) as (
+    select rule.name, (
+        select t.function from angelica.tasks t
+        where t.held is not null and t.held = rule.name order by t.function limit 1
+    )
+    from rule where rule.name is not null
+    union all
+    select waits.rule, (
+        select t.function from angelica.tasks t
+        where t.held is not null and t.held = waits.rule and t.function > waits.function order by t.function limit 1
+    )
+    from waits where waits.function is not null
+)
+select json_agg(json_build_array(w.rule, w.function, (
+    select count(*) from (
+        select 1 from angelica.tasks t
+        where t.held is not null and t.held = w.rule and t.function = w.function limit $1::bigint
+    ) c
+))) from waits w where w.function is not null
+
 -- verb: ahead
 select
     (select count(*) from (

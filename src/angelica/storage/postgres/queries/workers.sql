@@ -6,6 +6,15 @@ values ($1, $2, $3, $4::bigint, $5::bigint, $6)
 on conflict (id) do update set
     host = excluded.host, boot = excluded.boot, lease_until = excluded.lease_until, seen_at = excluded.seen_at,
     info = excluded.info
+returning control
+
+-- verb: controls
+select json_agg(json_build_array(d.id, d.control)) from (
+    select id, control from angelica.workers where id in (select value from ${names} e) order by id for update
+) d
+
+-- verb: put_control
+update angelica.workers set control = $2 where id in (select value from ${names} e)
 
 -- verb: mark_started
 update angelica.tasks t set started_at = (e.value ->> 2)::bigint, revision = t.revision + 1
@@ -14,14 +23,74 @@ where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state || '
     and t.started_at is null
 
 -- verb: parked_rows
-select json_agg(json_build_array(d.id, d.queue)) from (
-    select t.id, t.queue from jsonb_array_elements_text($2::text::jsonb) e (name)
+select json_agg(json_build_array(d.id, d.executor, d.function)) from (
+    select t.id, t.executor, t.function from jsonb_array_elements_text($2::text::jsonb) e (name)
     join angelica.tasks t on t.held is not null and t.held = $1 and t.function = e.name
     order by t.id for update of t
 ) d
 
 -- verb: unpark
-update angelica.tasks set held = null, revision = revision + 1 where id in (select e.value ->> 0 from ${items} e)
+update angelica.tasks t set held = null, executor = e.value ->> 1, revision = t.revision + 1
+from ${items} e where t.id = e.value ->> 0
+
+-- Which lanes have held rows for want of a capable worker: a loose walk, one seek for each.
+-- verb: parked_lanes
+with recursive lane (executor) as (
+    (select executor from angelica.tasks where held = 'no_capable_worker' order by executor limit 1)
+    union all
+    select (select t.executor from angelica.tasks t
+        where t.held = 'no_capable_worker' and t.executor > lane.executor order by t.executor limit 1)
+    from lane where lane.executor is not null
+)
+select json_agg(executor) from lane where executor is not null
+
+-- verb: unpark_lanes
+update angelica.tasks set held = null, revision = revision + 1
+where id in (
+    select t.id from ${names} e join angelica.tasks t on t.held = 'no_capable_worker' and t.executor = e.value
+    order by t.id for update of t
+)
+
+-- The (queue, lane) with ready rows, of those that need more than a kind of executor.
+-- verb: ready_lanes
+with recursive
+queue (name) as (
+    (select queue from angelica.tasks where state = 'queued' and held is null order by queue limit 1)
+    union all
+    select (select t.queue from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue > queue.name order by t.queue limit 1)
+    from queue where queue.name is not null
+),
+lane (queue, executor) as (
+    select queue.name, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = queue.name order by t.executor limit 1
+    )
+    from queue where queue.name is not null
+    union all
+    select lane.queue, (
+        select t.executor from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor > lane.executor
+        order by t.executor limit 1
+    )
+    from lane where lane.executor is not null
+)
+select json_agg(json_build_array(queue, executor)) from lane where position(';' in executor) > 0
+
+-- verb: park_lane
+update angelica.tasks set held = $4, revision = revision + 1
+where id in (
+    select id from angelica.tasks
+    where state = 'queued' and held is null and queue = $1 and executor = $2
+    order by priority desc, run_at, id limit $3::bigint for update skip locked
+)
+
+-- What live workers have that are to run; $1 is the tick of the clock of boot $2.
+-- verb: offers
+select json_agg(json_build_array(
+    coalesce(info::json -> 'labels', '{}'::json), coalesce(info::json -> 'functions', '[]'::json)
+))
+from angelica.workers where lease_until > $1::bigint and boot = $2 and coalesce(control, 'run') = 'run'
 
 -- verb: held_leases
 select json_agg(json_build_array(d.id, d.attempt, d.cancel_requested, d.cancel_reason)) from (
@@ -59,4 +128,4 @@ select json_agg(${task} order by t.id) from (
 -- verb: workers
 select json_agg(json_build_array(w.info, w.lease_until, w.seen_at, (
     select count(*) from angelica.tasks t where t.state = 'running' and t.worker = w.id
-)) order by w.id) from angelica.workers w
+), w.control) order by w.id) from angelica.workers w

@@ -1,7 +1,7 @@
 -- Claiming, ending and journalling attempts.
 
--- Which levels of priority each (executor of ?1, queue of ?2 or any) has, with the oldest run_at of each: a loose walk
--- over the index, one seek for each.
+-- Which levels of priority each lane of the kinds ?1 in the queues ?2 (or any) has, with the oldest run_at of each: a
+-- loose walk over the index, one seek for each. The lanes of a kind stand together: from `kind` up to `kind<`.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -16,13 +16,28 @@ queue (name) as (
     union all
     select name from walked where name is not null
 ),
-level (executor, queue, priority) as (
+lane (kind, queue, executor) as (
     select k.value, queue.name, (
-        select t.priority from tasks t indexed by ready
-        where t.state = 'queued' and t.held is null and t.queue = queue.name and t.executor = k.value
-        order by t.priority desc limit 1
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+            and t.executor >= k.value and t.executor < k.value || '<'
     )
     from jsonb_each(?1) k cross join queue
+    union all
+    select lane.kind, lane.queue, (
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+            and t.executor > lane.executor and t.executor < lane.kind || '<'
+    )
+    from lane where lane.executor is not null
+),
+level (executor, queue, priority) as (
+    select lane.executor, lane.queue, (
+        select t.priority from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
+        order by t.priority desc limit 1
+    )
+    from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from tasks t indexed by ready
@@ -53,8 +68,8 @@ select json_group_array(${task}) from (
     order by run_at, id limit ?4
 )
 
--- The usual claim in one look: one lane, and only one level of priority in it. ?3 is the room; gives the rows, their
--- rowids, and whether there is a lower level (then the rows are not used).
+-- The usual claim in one look: one lane of its kind, and only one level of priority in it. ?3 is the room; gives the
+-- rows, their rowids, and whether there is a lower level or another lane (then the rows are not used).
 -- verb: ready_lane
 with top (priority) as materialized (
     select priority from tasks indexed by ready
@@ -65,6 +80,9 @@ select json_group_array(${task}), json_group_array(place), exists (
     select 1 from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2
         and priority < (select priority from top)
+) or exists (
+    select 1 from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor > ?2 and executor < ?2 || '<'
 )
 from (
     select rowid as place, * from tasks indexed by ready

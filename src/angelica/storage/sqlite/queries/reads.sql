@@ -23,6 +23,34 @@ select json_group_array(json_array(name, version, executor, schema, defaults, do
 -- verb: counts
 select json_group_array(json_array(queue, state, n)) from counters where n <> 0
 
+-- How many of each (rule, function) are held, each up to ?1: a loose walk, one seek for each.
+-- verb: held_counts
+with recursive
+rule (name) as (
+    select min(t.held) from tasks t indexed by parked where t.held is not null
+    union all
+    select (select min(t.held) from tasks t indexed by parked where t.held is not null and t.held > rule.name)
+    from rule where rule.name is not null
+),
+waits (rule, function) as (
+    select rule.name, (
+        select min(t.function) from tasks t indexed by parked where t.held is not null and t.held = rule.name
+    )
+    from rule where rule.name is not null
+    union all
+    select waits.rule, (
+        select min(t.function) from tasks t indexed by parked
+        where t.held is not null and t.held = waits.rule and t.function > waits.function
+    )
+    from waits where waits.function is not null
+)
+select json_group_array(json_array(rule, function, (
+    select count(*) from (
+        select 1 from tasks t indexed by parked
+        where t.held is not null and t.held = waits.rule and t.function = waits.function limit ?1
+    )
+))) from waits where function is not null
+
 -- verb: ahead
 select
     (select count(*) from (

@@ -5,6 +5,13 @@ insert into workers (id, host, boot, lease_until, seen_at, info) values (?1, ?2,
 on conflict (id) do update set
     host = excluded.host, boot = excluded.boot, lease_until = excluded.lease_until, seen_at = excluded.seen_at,
     info = excluded.info
+returning control
+
+-- verb: controls
+select json_group_array(json_array(id, control)) from workers where id in (select value from jsonb_each(?1))
+
+-- verb: put_control
+update workers set control = ?2 where id in (select value from jsonb_each(?1))
 
 -- verb: mark_started
 update tasks set started_at = e.value ->> 2, revision = revision + 1
@@ -13,12 +20,69 @@ where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.stat
     and tasks.started_at is null
 
 -- verb: parked_rows
-select json_group_array(json_array(tasks.id, queue))
+select json_group_array(json_array(tasks.id, executor, function))
 from jsonb_each(?2) e cross join tasks indexed by parked
     on held is not null and held = ?1 and function = e.value
 
 -- verb: unpark
-update tasks set held = null, revision = revision + 1 where id in (select value ->> 0 from jsonb_each(?1))
+update tasks set held = null, executor = e.value ->> 1, revision = revision + 1
+from jsonb_each(?1) e where tasks.id = e.value ->> 0
+
+-- Which lanes have held rows for want of a capable worker: a loose walk, one seek for each.
+-- verb: parked_lanes
+with recursive lane (executor) as (
+    select min(executor) from tasks indexed by incapable where held = 'no_capable_worker'
+    union all
+    select (select min(t.executor) from tasks t indexed by incapable
+        where t.held = 'no_capable_worker' and t.executor > lane.executor)
+    from lane where lane.executor is not null
+)
+select json_group_array(executor) from lane where executor is not null
+
+-- verb: unpark_lanes
+update tasks set held = null, revision = revision + 1
+where rowid in (
+    select t.rowid from jsonb_each(?1) e cross join tasks t indexed by incapable
+        on t.held = 'no_capable_worker' and t.executor = e.value
+)
+
+-- The (queue, lane) with ready rows, of those that need more than a kind of executor.
+-- verb: ready_lanes
+with recursive
+queue (name) as (
+    select min(t.queue) from tasks t indexed by ready where t.state = 'queued' and t.held is null
+    union all
+    select (select min(t.queue) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue > queue.name)
+    from queue where queue.name is not null
+),
+lane (queue, executor) as (
+    select queue.name, (
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = queue.name
+    )
+    from queue where queue.name is not null
+    union all
+    select lane.queue, (
+        select min(t.executor) from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor > lane.executor
+    )
+    from lane where lane.executor is not null
+)
+select json_group_array(json_array(queue, executor)) from lane where instr(executor, ';') > 0
+
+-- verb: park_lane
+update tasks set held = ?4, revision = revision + 1
+where rowid in (
+    select rowid from tasks indexed by ready
+    where state = 'queued' and held is null and queue = ?1 and executor = ?2
+    order by priority desc, run_at, id limit ?3
+)
+
+-- What live workers have that are to run; ?1 is the tick of the clock of boot ?2.
+-- verb: offers
+select json_group_array(json_array(json(coalesce(info ->> 'labels', '{}')), json(coalesce(info ->> 'functions', '[]'))))
+from workers where lease_until > ?1 and boot = ?2 and coalesce(control, 'run') = 'run'
 
 -- verb: held_leases
 select json_group_array(json_array(id, attempt, cancel_requested, cancel_reason)) from (
@@ -56,4 +120,4 @@ select json_group_array(${task}) from (
 -- verb: workers
 select json_group_array(json_array(info, lease_until, seen_at, (
     select count(*) from tasks indexed by running where state = 'running' and worker = w.id
-))) from (select * from workers order by id) w
+), control)) from (select * from workers order by id) w

@@ -1,0 +1,80 @@
+"""Lanes: what a ready task needs of a worker, as one text, so that a worker never walks over what it may not take.
+
+A lane is the kind of executor, and beyond that what is required: `async;gpu=true,zone=a`. Where a worker has met a
+function that it does not know, the lane names it: `async;!mail.send`, and only workers that know it look there. This
+text stands where the kind of executor stood, in the index of what is ready, so tasks that require nothing cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from angelica.domain.reasons import NO_CAPABLE_WORKER, UNKNOWN_FUNCTION
+
+AFTER: Final = "<"
+"""Comes after `;` in the order of texts: the lanes of a kind are those from `kind` up to `kind<`."""
+
+
+class Needs(NamedTuple):
+    """What a lane says."""
+
+    kind: str
+    labels: tuple[tuple[str, str], ...]
+    function: str | None
+
+
+class Offer(NamedTuple):
+    """What a worker has."""
+
+    labels: Mapping[str, str]
+    functions: Collection[str]
+
+
+def lane_of(kind: str, requires: Mapping[str, str]) -> str:
+    """Return the lane of a task that requires these labels."""
+    if not requires:
+        return kind
+    return f"{kind};{','.join(f'{name}={value}' for name, value in sorted(requires.items()))}"
+
+
+def known_lane(lane: str, function: str) -> str:
+    """Return the lane of a task that only workers that know its function may look at."""
+    if "!" in lane:
+        return lane
+    return f"{lane}!{function}" if ";" in lane else f"{lane};!{function}"
+
+
+def kind_of(lane: str) -> str:
+    """Return the kind of executor of a lane."""
+    return lane.partition(";")[0]
+
+
+@lru_cache(maxsize=4096)
+def needs_of(lane: str) -> Needs:
+    """Return what a lane says."""
+    kind, _, rest = lane.partition(";")
+    labels, named, function = rest.partition("!")
+    pairs = [part.partition("=") for part in labels.split(",") if part]
+    return Needs(kind, tuple([(name, value) for name, _, value in pairs]), function if named else None)
+
+
+def may_take(lane: str, offer: Offer) -> bool:
+    """Whether a worker has all that a lane needs."""
+    if ";" not in lane:
+        return True
+    needs = needs_of(lane)
+    if any(offer.labels.get(name) != value for name, value in needs.labels):
+        return False
+    return needs.function is None or needs.function in offer.functions
+
+
+def unmet(lane: str, offers: Iterable[Offer]) -> str | None:
+    """Return the rule that holds a lane back because no worker may take it, None if one may."""
+    known = list(offers)
+    if ";" not in lane or any(may_take(lane, offer) for offer in known):
+        return None
+    function = needs_of(lane).function
+    unknown = function is not None and not any(function in offer.functions for offer in known)
+    return UNKNOWN_FUNCTION if unknown else NO_CAPABLE_WORKER

@@ -1,0 +1,47 @@
+"""The memory storage's holds: rows that no live worker may take are parked, and freed by one that may."""
+
+from __future__ import annotations
+
+from angelica.clock import Now
+from angelica.domain.lanes import Offer, known_lane, may_take, unmet
+from angelica.domain.reasons import NO_CAPABLE_WORKER, UNKNOWN_FUNCTION
+from angelica.storage.memory_table import Holder, Table
+from angelica.storage.protocol import WorkerInfo
+
+
+def offer_of(info: WorkerInfo) -> Offer:
+    """Return what a worker has."""
+    return Offer(info.labels, info.functions)
+
+
+def free(table: Table, holder: Holder) -> None:
+    """Free what was held for want of a worker like this one."""
+    info = holder.info
+    if info is None or holder.control != "run":
+        return
+    offer = offer_of(info)
+    for row in table.parked(UNKNOWN_FUNCTION):
+        if row.spec.function in offer.functions:
+            row.lane = known_lane(row.lane, row.spec.function)
+            table.unpark(row)
+    for row in table.parked(NO_CAPABLE_WORKER):
+        if may_take(row.lane, offer):
+            table.unpark(row)
+
+
+def park_unmet(table: Table, *, now: Now, limit: int) -> int:
+    """Hold ready rows that no live worker may take; return how many."""
+    offers = [
+        offer_of(holder.info)
+        for holder in table.holders.values()
+        if holder.info is not None and holder.control == "run" and not holder.void(now.tick, now.boot)
+    ]
+    count = 0
+    for queue, lane in sorted(table.lanes.all()):
+        rule = unmet(lane, offers)
+        if rule is None:
+            continue
+        for row in table.lanes.first(queue, lane, limit - count):
+            table.park(row, rule)
+            count += 1
+    return count

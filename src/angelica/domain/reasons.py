@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from angelica.domain.prediction import Start
+from angelica.durations import format_moment
+
 # Why an attempt ended badly, or a task was cancelled.
 EXCEPTION: Final = "exception"
 TIMEOUT: Final = "timeout"
@@ -57,6 +60,7 @@ SCHEDULED: Final = "scheduled"
 BACKOFF: Final = "backoff"
 NO_WORKER: Final = "no_worker"
 AHEAD: Final = "ahead"
+OVERLAP: Final = "overlap"
 RUNNING: Final = "running"
 
 
@@ -69,3 +73,15 @@ class Why:
     position: int | None = None
     blocking: tuple[str, ...] = ()
     text: str = ""
+    start: Start | None = None
+    """When it will start, where that can be said."""
+
+
+def shown(why: Why) -> str:
+    """Return the reason in words, with what is known of the start: what every surface says."""
+    if why.start is None:
+        return why.text
+    low, high = format_moment(why.start.p10), format_moment(why.start.p90)
+    if low == high:
+        return f"{why.text} It should start at {low}."
+    return f"{why.text} It should start at about {format_moment(why.start.p50)}, between {low} and {high}."

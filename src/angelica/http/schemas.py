@@ -221,6 +221,14 @@ OTHERS: Final[dict[str, Schema]] = {
         text=TEXT,
         position=nullable(INTEGER),
         blocking={"type": "array", "items": TEXT},
+        predicted_start=nullable(
+            thing(
+                "When it should start: one in ten before p10, nine in ten before p90.",
+                p10=MOMENT,
+                p50=MOMENT,
+                p90=MOMENT,
+            )
+        ),
     ),
     "Function": FUNCTION,
     "FunctionList": listed(ref("Function"), next_cursor=CURSOR),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from angelica.clock import Now
 from angelica.domain import reasons
@@ -14,6 +15,8 @@ from angelica.runtime.fleet import is_live, takes
 from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
 
 CLOSEST: Final = 3
+MOST_LINKS: Final = 10
+WORKERS: Final = ("/workers",)
 
 
 async def explain(task: Task, storage: Storage) -> Why | None:
@@ -23,9 +26,12 @@ async def explain(task: Task, storage: Storage) -> Why | None:
     if task.state is State.RUNNING:
         params = {"worker": task.worker, "attempt": task.attempt}
         stopping = "; it has been asked to stop" if task.cancel_requested else ""
-        return Why(reasons.RUNNING, params, text=f"It is running, attempt {task.attempt} on {task.worker}{stopping}.")
+        text = f"It is running, attempt {task.attempt} on {task.worker}{stopping}."
+        return Why(reasons.RUNNING, params, blocking=(f"/workers/{task.worker}",), text=text)
     if task.state is State.SCHEDULED:
         return _scheduled(task)
+    if task.state is State.WAITING:
+        return await _overlapping(task, storage)
     rows, now = await storage.list_workers(), await storage.time()
     if task.held is not None:
         return _held(task, rows, now)
@@ -36,7 +42,8 @@ async def explain(task: Task, storage: Storage) -> Why | None:
     text = f"{_count(ahead, 'task')} of the queue {task.queue} {'is' if ahead == 1 else 'are'} ahead of it."
     if not ahead:
         text = f"It is first in line in the queue {task.queue}, waiting for a free slot."
-    return Why(reasons.AHEAD, {"queue": task.queue, "ahead": ahead}, position=ahead + 1, text=text)
+    busy = (f"/tasks?queue={quote(task.queue, safe='')}&status=running",)
+    return Why(reasons.AHEAD, {"queue": task.queue, "ahead": ahead}, position=ahead + 1, blocking=busy, text=text)
 
 
 def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
@@ -58,7 +65,7 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
         text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
     else:
         text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} knows {task.function}."
-    return Why(reasons.NO_WORKER, params, text=text)
+    return Why(reasons.NO_WORKER, params, blocking=WORKERS, text=text)
 
 
 def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
@@ -73,7 +80,7 @@ def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
     text = f"No live worker has code for the function {task.function}; one that has takes it as soon as it starts."
     if able:
         text = f"It met a worker without code for the function {task.function}; {able[0]} has it and takes it next."
-    return Why(held, params, text=text)
+    return Why(held, params, blocking=WORKERS, text=text)
 
 
 def _missing(task: Task, info: WorkerInfo) -> dict[str, str]:
@@ -97,7 +104,8 @@ def _incapable(task: Task, live: Sequence[WorkerInfo]) -> Why:
             text = f"{name} has what it requires, and frees it with its next heartbeat."
     elif not live:
         text = f"No worker claims, and it requires {pairs_text(task.spec.extras.requires)}."
-    return Why(reasons.NO_CAPABLE_WORKER, params, text=text)
+    near = tuple(f"/workers/{name}" for _, name, _ in closest)
+    return Why(reasons.NO_CAPABLE_WORKER, params, blocking=near or WORKERS, text=text)
 
 
 def pairs_text(labels: Mapping[str, str]) -> str:
@@ -110,8 +118,24 @@ def _scheduled(task: Task) -> Why:
     if task.failures or task.crashes:
         params = {"until": until, "failures": task.failures, "crashes": task.crashes, "retries": task.policy.retries}
         text = f"It failed {_count(task.failures + task.crashes, 'time')} and is tried again at {until}."
-        return Why(reasons.BACKOFF, params, text=text)
+        return Why(reasons.BACKOFF, params, blocking=(f"/tasks/{task.id}/attempts",), text=text)
     return Why(reasons.SCHEDULED, {"until": until}, text=f"It is due at {until}.")
+
+
+async def _overlapping(task: Task, storage: Storage) -> Why:
+    """Return which runs of its schedule a run waits for: all that are not waiting, and those that wait before it."""
+    name = task.spec.extras.schedule_id or ""
+    runs = await storage.unfinished_runs(name)
+    before = runs.waiting[: runs.waiting.index(task.id)] if task.id in runs.waiting else ()
+    params = {"schedule": name, "unfinished": len(runs.running), "ahead": len(before)}
+    text = f"It waits until the schedule {name} has no unfinished run before it: {_count(len(runs.running), 'run')} now"
+    text += (
+        f", and {_count(len(before), 'run')} that {'waits' if len(before) == 1 else 'wait'} before it."
+        if before
+        else "."
+    )
+    blocking = tuple(f"/tasks/{each}" for each in (*runs.running, *before)[:MOST_LINKS])
+    return Why(reasons.OVERLAP, params, position=len(before) + 1, blocking=blocking, text=text)
 
 
 def _count(number: int, noun: str) -> str:

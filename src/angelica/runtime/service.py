@@ -20,6 +20,7 @@ from angelica.runtime.fleet import Fleet, is_live
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.intake import Accepted, Intake, Replies
 from angelica.runtime.options import Options
+from angelica.runtime.predict import with_start
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.submit import Asked, TaskMaker, current_parent
 from angelica.runtime.waiting import Waiting
@@ -202,7 +203,9 @@ class Service:
 
     async def why(self, task_id: str) -> Why | None:
         """Return why a task is not running, or that it runs; None if it has ended. Raises `NotFound`."""
-        return await explain(*await self._find(task_id))
+        task, store = await self._find(task_id)
+        found = await explain(task, store)
+        return None if found is None else await with_start(found, task, store)
 
     async def logs(
         self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000

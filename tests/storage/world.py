@@ -19,6 +19,7 @@ from angelica.storage.protocol import (
     Claim,
     Enqueued,
     Exchanged,
+    LimitPut,
     LogLine,
     Request,
     Storage,
@@ -30,7 +31,7 @@ from angelica.storage.protocol import (
 T = TypeVar("T")
 START = ManualClock().now().wall
 LEASE = 15 * SECOND
-RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires")
+RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires", "limits")
 
 
 def new(task_id: str, function: str = "f", /, **parts: Any) -> NewTask:
@@ -160,6 +161,18 @@ class World:
 
     def cancel(self, *task_ids: str, reason: str = "cancelled") -> tuple[CancelStatus, ...]:
         return self.run(self.storage.cancel_many(task_ids, reason=reason, now=self.now))
+
+    def limit(self, gate: str, /, *, by: str = "", **changes: Any) -> None:
+        """Set what an operator can set at a gate."""
+        self.run(self.storage.put_limits([LimitPut(gate, changes=changes, by=by)], now=self.now))
+
+    def declare(self, gate: str, /, **settings: Any) -> None:
+        """Set what code declares of a gate."""
+        self.run(self.storage.put_limits([LimitPut(gate, declared=settings)], now=self.now))
+
+    def gates(self) -> dict[str, int]:
+        """How many run at each gate."""
+        return {row.gate: row.running for row in self.run(self.storage.list_limits())}
 
     def expired(self) -> list[str]:
         return ids(self.run(self.storage.expired(now=self.now)))

@@ -51,9 +51,17 @@ FAILURES: Final = frozenset(
     }
 )
 
-# Rules that hold a queued task (the stored `held`).
+# Rules that hold a queued task (the stored `held`): this one, or the gate of a limit (`domain.gates`), which is
+# `function:NAME`, `limit:NAME` or `limit:NAME/KEY`.
 UNKNOWN_FUNCTION: Final = "unknown_function"
 NO_CAPABLE_WORKER: Final = "no_capable_worker"
+
+# What such a gate, or that of a queue, says.
+QUEUE_PAUSED: Final = "queue_paused"
+QUEUE_FULL: Final = "queue_full"
+FUNCTION_FULL: Final = "function_full"
+LIMIT_FULL: Final = "limit_full"
+RATE: Final = "rate"
 
 # Why an unfinished task is not running.
 SCHEDULED: Final = "scheduled"

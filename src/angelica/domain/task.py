@@ -88,7 +88,8 @@ class Extras:
 
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters, `requires` are the
     labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
-    the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`.
+    the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
+    limits that it counts towards, each as "name" or "name/key".
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -100,6 +101,7 @@ class Extras:
     retry_of: str | None = None
     schedule_id: str | None = None
     requires: Mapping[str, str] = field(default_factory=nothing)
+    limits: tuple[str, ...] = ()
 
 
 NO_EXTRAS: Final = Extras()

@@ -14,9 +14,9 @@ from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_holds import free, park_unmet
 from angelica.storage.memory_journal import annotate, append_log
+from angelica.storage.memory_limits import MemoryLimits, refill
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
-from angelica.storage.memory_schedules import MemorySchedules
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
 from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
 from angelica.storage.protocol import (
@@ -42,7 +42,7 @@ from angelica.storage.protocol import (
 _exchanged: Final = maker(Exchanged)
 
 
-class MemoryStorage(MemorySchedules):
+class MemoryStorage(MemoryLimits):
     """Everything in dicts and heaps behind one lock; gone when the process ends.
 
     It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
@@ -90,6 +90,8 @@ class MemoryStorage(MemorySchedules):
                 append_log(table, line)
             accepted = [_end(table, end, now) for end in ends]
             self._settle(now)
+            if table.gates.left:
+                refill(table, table.gates.take_left(), now=now)
             claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
             self._settle(now)
             if self._keep_ended is not None:

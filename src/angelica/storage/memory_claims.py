@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from angelica.clock import Now
 from angelica.domain.claims import rotate, share_out
+from angelica.domain.gates import gates_of
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task
+from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
+from angelica.storage.memory_limits import refill
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_table import Table
 from angelica.storage.protocol import Claim
@@ -18,56 +21,112 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
 
     For each executor kind in order of `room`: up to its room and to what is left of `wanted`, shared over the queues
     in order of turn (where none are named: over those that have ready tasks of this kind), in each from all lanes of
-    the kind that the worker may take. Tasks that have lapsed are
-    cancelled instead of claimed; what they leave free is shared out again, over the queues as they are then.
+    the kind that the worker may take, up to the room that the limits of the queue leave. Tasks that have lapsed are
+    cancelled instead of claimed, and those that a limit keeps back are held; what they leave free is shared out again,
+    over the queues as they are then.
     """
-    claimed: list[Task] = []
-    ended: list[Task] = []
+    hand = _Hand(table, claim.worker, now)
     wanted = claim.wanted
     named = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     for kind, room in claim.room:
         left = min(room, wanted)
-        while left > 0:
-            open_lanes = table.lanes.open_to(claim.offer, kind)
-            queues = rotate(sorted(open_lanes) if named is None else named, claim.turn)
-            taken = _take(table, queues, open_lanes, left, now)
-            if not taken:
+        while left > 0 and hand.parked < MOST_HELD:
+            lanes = table.lanes.open_to(claim.offer, kind)
+            shares = hand.shares(rotate(sorted(lanes) if named is None else named, claim.turn), lanes, left)
+            before = len(hand.claimed)
+            over = [hand.take(queue, lanes.get(queue, ()), share) for queue, share in shares if share]
+            left -= len(hand.claimed) - before
+            wanted -= len(hand.claimed) - before
+            if not any(over):
                 break
-            count = _start(table, claim.worker, taken, claimed, ended, now)
-            left -= count
-            wanted -= count
-            if count == len(taken):
-                break
-    return claimed, ended
+    hand.finish()
+    return hand.claimed, hand.ended
 
 
-def _take(table: Table, queues: list[str], open_lanes: Mapping[str, Sequence[str]], wanted: int, now: Now) -> list[Row]:
-    """Take one share-out of ready rows from the queues."""
-    lanes = table.lanes
-    if len(queues) == 1:
-        return lanes.take_ready(queues[0], open_lanes.get(queues[0], ()), wanted, now=now)
-    shares = share_out(wanted, [lanes.ready(queue, open_lanes.get(queue, ())) for queue in queues])
-    taken: list[Row] = []
-    for queue, share in zip(queues, shares, strict=True):
-        if share:
-            taken += lanes.take_ready(queue, open_lanes.get(queue, ()), share, now=now)
-    return taken
+class _Hand:
+    """What one claim has in hand. `doorway` is None where nothing is limited."""
 
+    def __init__(self, table: Table, worker: str, now: Now) -> None:
+        self.table = table
+        self.worker = worker
+        self.now = now
+        self.doorway = Doorway(now) if table.gates.stored else None
+        self.running = table.holder(worker).running
+        self.claimed: list[Task] = []
+        self.ended: list[Task] = []
 
-def _start(table: Table, worker: str, rows: list[Row], claimed: list[Task], ended: list[Task], now: Now) -> int:
-    """Start the rows that still may, cancel those that may not; return how many were started."""
-    running = table.holder(worker).running
-    start = table.start
-    before = len(claimed)
-    for row in rows:
-        spec = row.spec
-        if spec.expires_at is None and spec.deadline is None:
-            claimed.append(start(row, worker, running))
-            continue
-        reason = lapsed(spec, now=now)
-        if reason is None:
-            claimed.append(start(row, worker, running))
-        else:
-            table.cancel(row, reason, now=now)
-            ended.append(row.view())
-    return len(claimed) - before
+    @property
+    def parked(self) -> int:
+        """How many rows it has held."""
+        return 0 if self.doorway is None else self.doorway.parked
+
+    def shares(self, queues: Sequence[str], lanes: Mapping[str, Sequence[str]], wanted: int) -> list[tuple[str, int]]:
+        """Share `wanted` out over the queues."""
+        if self.doorway is None and len(queues) == 1:
+            return [(queues[0], wanted)]
+        counts = [self.table.lanes.ready(queue, lanes.get(queue, ())) for queue in queues]
+        if self.doorway is not None:
+            self.table.gates.meet(self.doorway, [f"queue:{queue}" for queue in queues])
+            rooms = [self.doorway.queue_room(queue) for queue in queues]
+            counts = [min(pair) for pair in zip(counts, rooms, strict=True)]
+        return list(zip(queues, share_out(wanted, counts), strict=True))
+
+    def take(self, queue: str, lanes: Sequence[str], share: int) -> bool:
+        """Take up to `share` rows of these lanes of a queue; say whether any of those looked at were ended or held."""
+        doorway = self.doorway
+        if doorway is None:
+            rows = self.table.lanes.take_ready(queue, lanes, share, now=self.now)
+            return self._start(rows) < len(rows)
+        size = max(share, WINDOW) if doorway.parked else share
+        rows = self.table.lanes.take_ready(queue, lanes, size, now=self.now, ageing=doorway.ageing(queue))
+        return self._judge(doorway, rows, share)
+
+    def finish(self) -> None:
+        """Write down who has passed which gate, and let others go on."""
+        doorway = self.doorway
+        if doorway is None:
+            return
+        gates = self.table.gates
+        for gate, task_id, at in doorway.passes:
+            gates.count(gate, task_id, at)
+        gates.buckets.update(doorway.charged())
+        if doorway.wake:
+            refill(self.table, doorway.wake, now=self.now)
+
+    def _judge(self, doorway: Doorway, rows: Sequence[Row], share: int) -> bool:
+        over = False
+        started = 0
+        for row in rows:
+            if lapsed(row.spec, now=self.now) is not None:
+                self._start([row])
+                over = True
+                continue
+            self.table.gates.meet(doorway, gates_of(row.spec))
+            held = doorway.shut(row.spec)
+            if held is not None:
+                self.table.lanes.add_ready(row)
+                self.table.park(row, held)
+                over = True
+            elif started < share:
+                doorway.enter(row.spec)
+                started += self._start([row])
+            else:
+                self.table.lanes.add_ready(row)
+        return over
+
+    def _start(self, rows: Sequence[Row]) -> int:
+        """Start the rows that still may, cancel those that may not; return how many were started."""
+        start = self.table.start
+        before = len(self.claimed)
+        for row in rows:
+            spec = row.spec
+            if spec.expires_at is None and spec.deadline is None:
+                self.claimed.append(start(row, self.worker, self.running))
+                continue
+            reason = lapsed(spec, now=self.now)
+            if reason is None:
+                self.claimed.append(start(row, self.worker, self.running))
+            else:
+                self.table.cancel(row, reason, now=self.now)
+                self.ended.append(row.view())
+        return len(self.claimed) - before

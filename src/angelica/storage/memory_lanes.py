@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 
 from angelica.clock import Now
-from angelica.domain.claims import rank_levels
+from angelica.domain.claims import AGEING, rank_levels
 from angelica.domain.lanes import Offer, kind_of, may_take
 from angelica.storage.memory_rows import Row
 
@@ -125,7 +125,7 @@ class Lanes:
         """Return how many rows are ready."""
         return sum(level.live for lane in lanes for level in self._lanes.get((queue, lane), {}).values())
 
-    def take_ready(self, queue: str, lanes: Iterable[str], limit: int, *, now: Now) -> list[Row]:
+    def take_ready(self, queue: str, lanes: Iterable[str], limit: int, *, now: Now, ageing: int = AGEING) -> list[Row]:
         """Take up to `limit` ready rows of some lanes of a queue in the order of claim."""
         heads = [
             (lane, priority, head.run_at)
@@ -134,7 +134,7 @@ class Lanes:
             if level.live and (head := level.head()) is not None
         ]
         taken: list[Row] = []
-        for lane, priority in rank_levels(heads, now=now):
+        for lane, priority in rank_levels(heads, now=now, ageing=ageing):
             taken += self._lanes[queue, lane][priority].take(limit - len(taken))
             if len(taken) == limit:
                 break

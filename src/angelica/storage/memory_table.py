@@ -11,6 +11,7 @@ from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
+from angelica.storage.memory_gates import Gates
 from angelica.storage.memory_lanes import Lanes
 from angelica.storage.memory_rows import Row
 from angelica.storage.protocol import Control, ControlStatus, WorkerInfo
@@ -55,6 +56,7 @@ class Table:
     def __init__(self, *, keeps_few: bool = False) -> None:
         self.rows: dict[str, Row] = {}
         self.lanes = Lanes()
+        self.gates = Gates()
         self.holders: dict[str, Holder] = {}
         self.tallies: dict[str, dict[State, int]] = {}
         self.unfinished = 0
@@ -159,6 +161,8 @@ class Table:
         if end.expired_by is not None and not holder.void(end.expired_by, now.boot):
             return None
         del holder.running[end.task_id]
+        if end.task_id in self.gates.passed:
+            self.gates.leave(end.task_id, refund=end.outcome == "released")
         row.tally[_RUNNING] -= 1
         row.revision += 1
         if row.failures != end.failures or row.crashes != end.crashes:

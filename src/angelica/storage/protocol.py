@@ -8,7 +8,7 @@ Laws, each a contract test on every adapter:
    holder's lease is still past its time); else it is stale and writes nothing, follow-ups included.
 4. Monotonic: an attempt number never repeats.
 5. Order of claim: effective priority level, then `run_at`, then id, strict inside a queue and lane (`domain.claims`
-   says it exactly).
+   says it exactly), as far as limits let them (`LimitStore`).
 6. Cancel wins over a retry and loses to an end.
 7. One firing: a firing applies only while the schedule's `next_fire_at` and `version` are as it saw them, a fire is
    unique by (schedule, fire time), and its task and the new `next_fire_at` are written in the same transaction.
@@ -32,6 +32,7 @@ from typing import Any, Literal, Protocol
 from angelica.clock import Now
 from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
+from angelica.domain.limits import EMPTY, Bucket
 from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task, nothing
 
@@ -239,6 +240,40 @@ class FunctionRow:
     defaults: str
     doc: str
     seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPut:
+    """One change of what holds at a gate (`domain.gates`).
+
+    `declared` is all that code says of it, None to leave that part as it is. `changes` are fields that an operator
+    sets (`max_running`, `rate`, and for a queue `paused`, `max_depth`, `ageing`, with a `reason`), None to take one
+    back; `by` is who it was. What an operator has set goes before what is declared.
+    """
+
+    gate: str
+    declared: Mapping[str, Any] | None = None
+    changes: Mapping[str, Any] | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRow:
+    """A gate: what code declares, what an operator has set (with `by`, `at`, `reason`), and what passes it now."""
+
+    gate: str
+    declared: Mapping[str, Any] = field(default_factory=nothing)
+    override: Mapping[str, Any] = field(default_factory=nothing)
+    running: int = 0
+    bucket: Bucket = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Relieved:
+    """How many held tasks were freed, and when a rate lets the next one through (None: no rate keeps any)."""
+
+    count: int
+    next_at: int | None
 
 
 CancelStatus = Literal["cancelled", "requested", "finished", "missing"]
@@ -526,6 +561,33 @@ class ControlStore(Protocol):
         ...
 
 
+class LimitStore(Protocol):
+    """Limits: what may run at once and begin in a period, for a queue, a function, or a key.
+
+    A claim takes a task only if all its gates let it through (`domain.gates.gates_of`); each gate that limits anything
+    then counts it until its attempt ends, however it ends. What has begun counts for a rate, and is given back where
+    the attempt was released. No claim looks beyond the room of a queue. A task that another gate keeps back is held
+    under that gate, out of the way of claims. When attempts end, as many are freed as left each gate and as it lets
+    through, in the order of claim; a claim that holds tasks at one gate frees as many others at their other gates.
+    """
+
+    async def put_limits(self, puts: Sequence[LimitPut], *, now: Now) -> None:
+        """Change what holds at gates, and free what now may go on; rings `Topic.READY` where anything changed."""
+        ...
+
+    async def delete_limits(self, gates: Sequence[str], *, now: Now) -> tuple[bool, ...]:
+        """Take back all that operators have set at gates, and forget the counters; False where nothing was set."""
+        ...
+
+    async def relieve(self, *, now: Now, limit: int = 100) -> Relieved:
+        """Set right who counts at which gate, then free up to `limit` tasks of each gate as far as it lets them."""
+        ...
+
+    async def list_limits(self) -> tuple[LimitRow, ...]:
+        """Return all gates that are stored or that count a running task, by name."""
+        ...
+
+
 class Reader(Protocol):
     """Reading; never blocks a writer."""
 
@@ -577,7 +639,7 @@ class Wakeups(Protocol):
         ...
 
 
-class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, Reader, Wakeups, Protocol):
+class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, LimitStore, Reader, Wakeups, Protocol):
     """Everything, with a life of its own."""
 
     async def open(self) -> None:

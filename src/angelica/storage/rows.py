@@ -142,8 +142,10 @@ def extras_of(text: str | None) -> Extras:
     """Return the rare parts of a stored text; fields that this version does not know are left out."""
     if text is None:
         return NO_EXTRAS
-    kept = _decode(text)
-    return Extras(**{name: value for name, value in kept.items() if name in Extras.__slots__})
+    kept = {name: value for name, value in _decode(text).items() if name in Extras.__slots__}
+    if "limits" in kept:
+        kept["limits"] = tuple(kept["limits"])
+    return Extras(**kept)
 
 
 def error_text(error: TaskError | None) -> str | None:

@@ -36,10 +36,10 @@ from angelica.storage.protocol import (
     Topic,
     WorkerRow,
 )
+from angelica.storage.wrap_limits import LIMIT_READS, LIMIT_WRITES, WrappedLimits
 from angelica.storage.wrap_schedules import (
     SCHEDULE_READS,
     SCHEDULE_WRITES,
-    WrappedSchedules,
     deleted_by_us,
     fired_by_us,
     put_by_us,
@@ -47,41 +47,49 @@ from angelica.storage.wrap_schedules import (
 
 T = TypeVar("T")
 
-WRITES: Final = SCHEDULE_WRITES | frozenset(
-    {
-        "enqueue_many",
-        "exchange",
-        "heartbeat",
-        "end_worker",
-        "promote_due",
-        "park_unmet",
-        "cancel_many",
-        "delete_tasks",
-        "prune",
-        "append_logs",
-        "annotate",
-        "put_functions",
-        "control_workers",
-    }
+WRITES: Final = (
+    SCHEDULE_WRITES
+    | LIMIT_WRITES
+    | frozenset(
+        {
+            "enqueue_many",
+            "exchange",
+            "heartbeat",
+            "end_worker",
+            "promote_due",
+            "park_unmet",
+            "cancel_many",
+            "delete_tasks",
+            "prune",
+            "append_logs",
+            "annotate",
+            "put_functions",
+            "control_workers",
+        }
+    )
 )
-READS: Final = SCHEDULE_READS | frozenset(
-    {
-        "expired",
-        "get_tasks",
-        "list_tasks",
-        "read_logs",
-        "read_attempts",
-        "list_functions",
-        "list_workers",
-        "counts",
-        "count_held",
-        "count_ahead",
-        "time",
-    }
+READS: Final = (
+    SCHEDULE_READS
+    | LIMIT_READS
+    | frozenset(
+        {
+            "expired",
+            "get_tasks",
+            "list_tasks",
+            "read_logs",
+            "read_attempts",
+            "list_functions",
+            "list_workers",
+            "counts",
+            "count_held",
+            "count_ahead",
+            "time",
+        }
+    )
 )
 
 
-class Wrapping(WrappedSchedules):
+class Wrapping(WrappedLimits):
     """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, to be overridden."""
 
     async def enqueue_many(
@@ -297,6 +305,10 @@ class Retrying(Wrapping):
     async def delete_schedules(self, ids: Sequence[str], *, now: Now, tombstone: bool = True) -> tuple[bool, ...]:
         deleted, repeated = await self._repeat(lambda: self.inner.delete_schedules(ids, now=now, tombstone=tombstone))
         return deleted_by_us(ids, deleted) if repeated else deleted
+
+    async def delete_limits(self, gates: Sequence[str], *, now: Now) -> tuple[bool, ...]:
+        deleted, repeated = await self._repeat(lambda: self.inner.delete_limits(gates, now=now))
+        return deleted_by_us(gates, deleted) if repeated else deleted
 
     async def fire_many(self, firings: Sequence[Firing], *, now: Now) -> tuple[bool, ...]:
         answers, repeated = await self._repeat(lambda: self.inner.fire_many(firings, now=now))

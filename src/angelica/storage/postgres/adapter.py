@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from angelica.storage.postgres.connections import Options, Raw, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
 from angelica.storage.postgres.faults import translate
 from angelica.storage.postgres.insight import Insight
-from angelica.storage.postgres.schedule_verbs import PostgresSchedules
+from angelica.storage.postgres.limit_verbs import PostgresLimits
 from angelica.storage.postgres.schema import SCHEMA_VERSION, Told, applied, migrate, nobody
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import (
@@ -48,6 +49,7 @@ from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.limits import VERSION, refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
 
@@ -58,7 +60,7 @@ BOOT: Final = "postgresql"
 """What stands for the boot of the clock that leases are judged by: it is the server's, whatever host asks."""
 
 
-class PostgresStorage(PostgresSchedules):
+class PostgresStorage(PostgresLimits):
     """Every verb is one transaction of a connection of the event loop that awaits it.
 
     `url` is `postgresql://user:password@host:port/database`, with `?schema=` (default `angelica`) and
@@ -98,40 +100,64 @@ class PostgresStorage(PostgresSchedules):
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
     ) -> Exchanged:
-        if not is_plain(ends, journal):
+        if not is_plain(ends, journal) or not self._counted.isdisjoint([end.task_id for end in ends]):
             return await self._exchange(ends, claim, now=now, journal=journal)
-        lanes: list[Lane] = [] if claim is None else await self._lanes(claim, now)
+        lanes, limited = ([], False) if claim is None else await self._lanes(claim, now)
         if not ends and not lanes:
-            return _exchanged((), (), ())
+            return await self._exchange((), claim, now=now, journal=()) if limited else _exchanged((), (), ())
         topics = {Topic.ENDED} if ends else set()
         tell = self._ring.payload(topics)
         accepted, taken = await self._alone(
-            partial(exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell)
+            partial(
+                exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell, known=self._known
+            )
         )
         self._ring.committed(topics if any(accepted) else (), told=tell is not None)
-        if taken is None:  # one of those in line has lapsed
+        if taken is None or limited:  # one of those in line has lapsed, or has a limit
             reply = await self._exchange((), claim, now=now, journal=())
             return _exchanged(tuple(accepted), reply.claimed, reply.lapsed)
         return _exchanged(tuple(accepted), tuple(taken), ())
 
-    async def _lanes(self, claim: Claim, now: Now) -> list[Lane]:
-        async def ask(db: PostgresStatements) -> list[Lane]:
-            return share(await look(db, claim), claim, now)
+    async def _lanes(self, claim: Claim, now: Now) -> tuple[list[Lane], bool]:
+        """Return what to take, or nothing and that the claim has to look at limits."""
+
+        async def ask(db: PostgresStatements) -> tuple[list[Lane], bool]:
+            levels = await look(db, claim)
+            known = await self._learn(db, levels)
+            levels = known.open(levels)
+            return ([], True) if known.limits(levels) else (share(levels, claim, now), False)
 
         return await self._read(ask)
 
     async def _exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine]
     ) -> Exchanged:
-        async def work(tx: PostgresTransaction) -> Exchanged:
+        # Where there are limits, who claims holds their lock and must not wait for others: so he holds nothing else.
+        apart = bool(ends) and self._known.edition is not None
+
+        async def work(tx: PostgresTransaction) -> tuple[Exchanged, Counter[str]]:
             if journal:
                 await journals.append_logs(tx, journal)
             accepted = await write_ends(tx, ends, now=now) if ends else []
-            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            claimed, lapsed = ([], []) if claim is None or apart else await claim_tasks(tx, claim, now=now)
             await settle_runs(tx, now=now)
-            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed)), tx.left
 
-        return await self._write(work)
+        reply, left = await self._write(work)
+        self._counted.difference_update([end.task_id for end in ends])
+        if not left and (claim is None or not apart):
+            return reply
+        more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))
+        return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed)
+
+    async def _go_on(self, tx: PostgresTransaction, left: Counter[str], claim: Claim | None, now: Now) -> Exchanged:
+        """Free whom the ended ones have made room for, then claim."""
+        await tx.lock("limits", [VERSION])
+        if left:
+            await refill(tx, left, now=now)
+        claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+        await settle_runs(tx, now=now)
+        return _exchanged((), tuple(claimed), tuple(lapsed))
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         return await self._write(partial(worker_verbs.beat, told=beat))

@@ -14,6 +14,7 @@ from angelica.domain.task import Task, TaskError
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import taken_of, task_of, to_json
+from angelica.storage.verbs.limited import claim_limited
 from angelica.storage.verbs.waiting import cancel_waiting
 
 
@@ -27,13 +28,14 @@ class Lane(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What one look saw: `ready` is None where there is nothing to share out."""
+    """What one look saw: `ready` is None where there is nothing to share out, `edition` that of the limits."""
 
     executor: str
     queue: str
     priority: int
     oldest: int
     ready: int | None
+    edition: str | None = None
 
 
 async def look(db: PostgresStatements, claim: Claim) -> list[Level]:
@@ -105,7 +107,10 @@ async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tup
         left = min(room, claim.wanted - len(claimed))
         while left > 0:
             part = replace(claim, wanted=left, room=((executor, left),))
-            lanes = share(await look(tx, part), part, now)
+            levels = await look(tx, part)
+            if levels and levels[0].edition is not None:
+                return await claim_limited(tx, claim, now=now)
+            lanes = share(levels, part, now)
             if not lanes:
                 break
             rows = await tx.fetch("take", tx.slot, None, claim.worker, now.wall, *columns(lanes))

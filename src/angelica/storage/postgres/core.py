@@ -49,6 +49,7 @@ class PostgresCore:
         self._loops: dict[asyncio.AbstractEventLoop, tuple[Connections, Submits]] = {}
         self._ring = Ring(options, name, tell=self._tell, chance=chance)
         self._pid = 0
+        self._counted: set[str] = set()
 
     def _here(self) -> tuple[Connections, Submits]:
         """Return the connections and the submits of the running event loop."""
@@ -92,6 +93,7 @@ class PostgresCore:
                 await self._settle_in(tx.raw)
             value = await work(tx)
             await tx.finish()
+            self._counted |= tx.counted  # before the commit: one too many costs nothing
             payload = self._ring.payload(tx.topics)
             if payload is not None:
                 await tx.raw.execute(_TELL, self.address.channel, payload)

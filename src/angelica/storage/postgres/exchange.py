@@ -9,6 +9,7 @@ from angelica.clock import Now
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import State, Task
 from angelica.storage.postgres.claims import Lane, columns, tasks_of
+from angelica.storage.postgres.limit_verbs import Known
 from angelica.storage.postgres.texts import storable
 from angelica.storage.postgres.transaction import PostgresStatements
 from angelica.storage.protocol import Claim, LogLine
@@ -42,11 +43,24 @@ async def exchange(
     now: Now,
     journal: Sequence[LogLine],
     tell: str | None,
+    known: Known,
 ) -> tuple[list[bool], list[Task] | None]:
-    """Return which ends were accepted, and what was taken: None if nothing, because a task may no longer start."""
+    """Return which ends were accepted, and what was taken: None if nothing, because a task has to be looked at.
+
+    It may start no longer, or it has a limit, or the limits have changed.
+    """
     worker = "" if claim is None else claim.worker
     rows = await db.fetch(
-        "exchange", db.slot, tell, worker, now.wall, *columns(lanes), *_end_columns(ends), *_line_columns(journal)
+        "exchange",
+        db.slot,
+        tell,
+        worker,
+        now.wall,
+        *columns(lanes),
+        *_end_columns(ends),
+        *_line_columns(journal),
+        known.edition,
+        known.functions,
     )
     first = rows[0]
     stale = first["stale"]

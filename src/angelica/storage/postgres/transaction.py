@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -58,7 +59,7 @@ class PostgresStatements:
 class PostgresTransaction(PostgresStatements):
     """One write transaction; others write at the same time."""
 
-    __slots__ = ("_deltas", "careful", "over", "topics")
+    __slots__ = ("_deltas", "careful", "counted", "left", "over", "topics")
 
     def __init__(self, raw: Raw, verbs: Mapping[str, str], prefix: str, *, careful: bool = False) -> None:
         super().__init__(raw, verbs, prefix)
@@ -66,6 +67,8 @@ class PostgresTransaction(PostgresStatements):
         self.careful = careful
         self.topics: set[Topic] = set()
         self.over: list[Over] = []
+        self.left: Counter[str] = Counter()
+        self.counted: set[str] = set()
 
     async def run(self, verb: str, *values: Value) -> int:
         known = [storable_json(value) if isinstance(value, str) else value for value in values]
@@ -89,6 +92,10 @@ class PostgresTransaction(PostgresStatements):
     async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
         if names:
             await self.value(f"lock_{kind}", to_json(sorted(set(names))))
+
+    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
+        names = None if queues is None else list(queues)
+        return [tuple(row)[:4] for row in await self.fetch("ready_levels", list(executors), names, 0)]
 
     def count(self, queue: str, state: str, n: int) -> None:
         key = (queue, state)

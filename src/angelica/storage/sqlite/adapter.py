@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -37,8 +38,8 @@ from angelica.storage.sqlite.backup import Progress, backup_file
 from angelica.storage.sqlite.check import check
 from angelica.storage.sqlite.claims import claim_tasks
 from angelica.storage.sqlite.connect import Durability
+from angelica.storage.sqlite.limit_verbs import SqliteLimits
 from angelica.storage.sqlite.opened import Opened, Options
-from angelica.storage.sqlite.schedule_verbs import SqliteSchedules
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
@@ -46,6 +47,7 @@ from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
 from angelica.storage.verbs.transaction import Transaction
@@ -54,7 +56,7 @@ _exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
 _FRESH: Final = SECOND
 
 
-class SqliteStorage(SqliteSchedules):
+class SqliteStorage(SqliteLimits):
     """Every verb is one transaction of the process's one writer, or one read beside it.
 
     `durability="full"` (default) has every commit on disk before it is acknowledged; `fast` can lose the last commits
@@ -104,6 +106,9 @@ class SqliteStorage(SqliteSchedules):
             if journal:
                 await journals.append_logs(tx, journal)
             accepted = await write_ends(tx, ends, now=now) if ends else []
+            if tx.left:
+                left, tx.left = tx.left, Counter()
+                await refill(tx, left, now=now)
             claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
             await settle_runs(tx, now=now)
             return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))

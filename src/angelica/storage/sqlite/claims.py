@@ -6,6 +6,7 @@ Lanes that the worker may not take are seen once, by their names, and never walk
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import apsw
@@ -18,6 +19,8 @@ from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
+from angelica.storage.verbs.limited import claim_limited
+from angelica.storage.verbs.limits import VERSION
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
@@ -28,13 +31,17 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
     hand = _Hand(tx, claim.worker, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
+    limited = await tx.value("meta", VERSION) is not None
     kinds = [(executor, room) for executor, room in claim.room if room > 0]
     if claim.wanted <= 0 or not kinds or queues == []:
         return hand.claimed, hand.lapsed
     if queues is not None and len(queues) == len(kinds) == 1:
         ((executor, room),) = kinds
-        if hand.start_lane(queues[0], executor, min(room, claim.wanted)):
+        shut = set(await tx.rows("governing")) if limited else None
+        if hand.start_lane(queues[0], executor, min(room, claim.wanted), shut):
             return await hand.finish()
+    if limited:
+        return await claim_limited(tx, claim, now=now)
     seen = await _look(tx, claim.offer, [executor for executor, _ in kinds], queues)
     wanted = claim.wanted
     for executor, room in kinds:
@@ -124,14 +131,21 @@ class _Hand:
             self.claimed += self.begun
             self.begun = []
 
-    def start_lane(self, queue: str, executor: str, wanted: int) -> bool:
-        """Start the rows of a lane in one look; False (and nothing done) if the look does not settle the claim."""
+    def start_lane(self, queue: str, executor: str, wanted: int, shut: AbstractSet[str] | None) -> bool:
+        """Start the rows of a lane in one look; False (and nothing done) if the look does not settle the claim.
+
+        `shut` are the gates of queues and functions where there are limits at all.
+        """
+        if shut is not None and f"queue:{queue}" in shut:
+            return False
         try:
             text, places, more_levels = self.tx.first("ready_lane", queue, executor, wanted)
         except apsw.TooBigError:
             return False
         rows = from_json(text)
         if more_levels or any(row[14] is not None and self._reason(row) for row in rows):
+            return False
+        if shut is not None and any(is_limited(row, shut) for row in rows):
             return False
         if rows:
             self.tx.do("take_places", places, self.worker)
@@ -171,3 +185,9 @@ class _Hand:
     def _reason(self, row: Row) -> str | None:
         """Why a row with rare parts may no longer start, if so."""
         return lapsed(task_of(row).spec, now=self.now)
+
+
+def is_limited(row: Row, shut: AbstractSet[str]) -> bool:
+    """Whether a row has gates besides its queue's to pass; may be wrong to say so."""
+    extras = None if row[14] is None else row[14][4]
+    return f"function:{row[1]}" in shut or (extras is not None and '"limits":' in extras)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class SqliteStatements:
 class SqliteTransaction(SqliteStatements):
     """One write transaction; never leaves the writer's thread. All other writers wait until its end."""
 
-    __slots__ = ("_deltas", "careful", "over", "topics")
+    __slots__ = ("_deltas", "careful", "counted", "left", "over", "topics")
 
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str], *, careful: bool = False) -> None:
         super().__init__(connection, verbs)
@@ -73,6 +74,8 @@ class SqliteTransaction(SqliteStatements):
         self.careful = careful
         self.topics: set[Topic] = set()
         self.over: list[Over] = []
+        self.left: Counter[str] = Counter()
+        self.counted: set[str] = set()
 
     async def run(self, verb: str, *values: Value) -> int:
         return self.do(verb, *values)
@@ -82,6 +85,9 @@ class SqliteTransaction(SqliteStatements):
 
     async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
         """Nothing to do: the file has one writer at a time."""
+
+    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
+        return self.look("ready_levels", to_json(executors), None if queues is None else to_json(queues))
 
     def do(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""
@@ -143,3 +149,4 @@ class SqliteTransaction(SqliteStatements):
         self._connection.execute("rollback to part; release part")
         self._deltas, self.topics = mark
         self.over = []
+        self.left = Counter()

@@ -223,7 +223,7 @@ class Writer:
         transaction.finish()
         changed = connection.total_changes()
         connection.execute("commit")
-        if changed != self._changes:
+        if changed != self._changes or transaction.topics:
             self._changes = changed
             self.committed_at = tick_micros()
             self._on_commit(transaction.topics)

@@ -6,6 +6,7 @@ is ever waited for and `finished` takes its result at once.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from angelica.storage.protocol import Topic
 
 R = TypeVar("R")
 Value = str | int | None
-Lockable = Literal["schedules", "requests"]
+Lockable = Literal["schedules", "requests", "limits"]
 
 
 class Over(NamedTuple):
@@ -59,12 +60,16 @@ class Transaction(Statements, Protocol):
     """One write transaction.
 
     `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
-    for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled.
+    for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled,
+    `left` how many have left each gate of a limit and are still to be replaced. `counted` are the tasks that have been
+    counted at gates.
     """
 
     careful: bool
     topics: set[Topic]
     over: list[Over]
+    left: Counter[str]
+    counted: set[str]
 
     async def run(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""
@@ -76,6 +81,10 @@ class Transaction(Statements, Protocol):
 
     async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
         """Keep others from what bears these names until the end of the transaction."""
+        ...
+
+    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
+        """Return the levels that have ready rows: (executor, queue, priority, oldest `run_at`) and perhaps more."""
         ...
 
     def count(self, queue: str, state: str, n: int) -> None:

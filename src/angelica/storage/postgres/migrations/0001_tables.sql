@@ -56,6 +56,8 @@ create index due on angelica.tasks (run_at, id) where state = 'scheduled';
 -- what they leave to be sorted are rows of one moment or one worker.
 create index running on angelica.tasks (worker) where state = 'running';
 create index parked on angelica.tasks (held, function, id) where held is not null;
+-- What a rule holds, in the order of claim.
+create index gated on angelica.tasks (held, priority desc, run_at, id) where held is not null;
 -- What waits for a worker with the right labels, by its lane (`executor`: the kind, and what else is needed).
 create index incapable on angelica.tasks (executor, id) where held = 'no_capable_worker';
 create index retained on angelica.tasks (retain_until) where state in ('succeeded', 'failed', 'cancelled');
@@ -139,6 +141,25 @@ create table angelica.counters (
     primary key (slot, queue, state)
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0);
+
+-- What holds at each gate (see domain/gates.py): what code declares, what an operator has set, the counter of its rate.
+create table angelica.limits (
+    gate text collate "C" primary key,
+    declared text not null default '{}', -- JSON
+    override text not null default '{}', -- JSON
+    bucket text -- JSON
+) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+
+-- Which running tasks count at which gates. One that was released stays as a refund until its rate has taken it back.
+create table angelica.passes (
+    gate text collate "C" not null,
+    task_id text collate "C" not null,
+    at bigint, -- when it was counted for the rate, null if it was not
+    refund boolean not null default false,
+    primary key (gate, task_id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
+create index passers on angelica.passes (task_id);
 
 create table angelica.meta (
     key text collate "C" primary key,

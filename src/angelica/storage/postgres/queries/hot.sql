@@ -92,7 +92,8 @@ select
     case when exists (select 1 from new) then ${notify} end as told
 
 -- Which levels of priority each lane of the kinds $1 in the queues $2 (or any) has, with the oldest run_at of each: a
--- loose walk over the index, one seek for each; the lanes of a kind stand from `kind` up to `kind<`. How many are ready, up to $3, only where there is something to share out.
+-- loose walk over the index, one seek for each; the lanes of a kind stand from `kind` up to `kind<`. How
+-- many are ready, up to $3, only where there is something to share out. `edition` is that of the limits.
 -- verb: ready_levels
 with recursive
 walked (name) as (
@@ -161,7 +162,8 @@ select
                 and t.priority = f.priority
             limit $3::bigint
         ) c
-    ) end as ready
+    ) end as ready,
+    (select value from angelica.meta where key = 'limits') as edition
 from found f
 
 -- The columns of a task that has just been taken, the rare parts only where there can be any.
@@ -176,15 +178,33 @@ then json_build_array(
 
 -- The first ready rows of each lane (queue, executor, priority, how many), passing over what others take right now.
 -- `late`: it may no longer start ($4 is the wall clock). $3 is the worker.
+-- fragment: lanes
+unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+
+-- fragment: late
+coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false)
+
+-- fragment: in_lane
+from angelica.tasks t
+where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+    and t.priority = l.priority
+order by t.run_at, t.id limit l.wanted for update skip locked
+
 -- fragment: picked
 select l.lane, r.place, r.late
-from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
-cross join lateral (
-    select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
-    from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
-        and t.priority = l.priority
-    order by t.run_at, t.id limit l.wanted for update skip locked
+from ${lanes} cross join lateral (select t.ctid as place, ${late} as late ${in_lane}) r
+
+-- The same, but late is also what has to pass a gate (the functions of $24; the keys in its rare parts may be none), and
+-- all of it where the limits are not of the edition $23 any more.
+-- fragment: picked_freely
+select l.lane, r.place, r.late
+from ${lanes} cross join lateral (
+    select t.ctid as place,
+        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $23::text
+        or ($23 is not null and (
+            t.function = any ($24::text[]) or (t.extras is not null and strpos(t.extras, '"limits":') > 0)
+        )) as late
+    ${in_lane}
 ) r
 
 -- Ends the attempts of $9…$14 as succeeded, stores the log lines of $15…$22 that they left, and takes the next tasks;
@@ -211,7 +231,7 @@ logged as (
     where case when l.task_id in (select id from ended) then true end
     on conflict do nothing
 ),
-picked as materialized (${picked}),
+picked as materialized (${picked_freely}),
 taken as (
     update angelica.tasks t set
         state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1

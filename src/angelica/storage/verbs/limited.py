@@ -1,0 +1,122 @@
+"""The claim where there are limits: every row is judged at its gates before it is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from angelica.clock import Now
+from angelica.domain.claims import rank_levels, rotate, share_out
+from angelica.domain.gates import gates_of
+from angelica.domain.lanes import may_take
+from angelica.domain.lifecycle import lapsed
+from angelica.domain.task import Task, TaskError
+from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
+from angelica.storage.protocol import Claim
+from angelica.storage.rows import claimed_of, task_of, to_json
+from angelica.storage.verbs.limits import VERSION, close, meet
+from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.waiting import cancel_waiting
+
+Levels = dict[str, list[tuple[str, int, int]]]
+Row = list[Any]
+
+
+async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
+    """Claim what fits and return (claimed, lapsed), both in the order in which they were taken.
+
+    Whoever claims here holds the one lock of the limits, so what was counted stands until the end.
+    """
+    await tx.lock("limits", [VERSION])
+    hand = _Hand(tx, claim.worker, now)
+    queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
+    wanted = claim.wanted
+    for executor, room in claim.room:
+        left = min(room, wanted)
+        while left > 0 and hand.doorway.parked < MOST_HELD:
+            levels: Levels = {}
+            for lane, queue, priority, oldest in await tx.levels([executor], queues):
+                if may_take(lane, claim.offer):
+                    levels.setdefault(queue, []).append((lane, priority, oldest))
+            names = rotate(sorted(levels) if queues is None else queues, claim.turn)
+            before = len(hand.claimed)
+            over = [
+                await hand.take(queue, share, levels[queue]) for queue, share in await hand.shares(names, left, levels)
+            ]
+            left -= len(hand.claimed) - before
+            wanted -= len(hand.claimed) - before
+            if not any(over):
+                break
+    await close(tx, hand.doorway, now=now)
+    return hand.claimed, hand.lapsed
+
+
+class _Hand:
+    """What one claim has in hand."""
+
+    def __init__(self, tx: Transaction, worker: str, now: Now) -> None:
+        self.tx = tx
+        self.worker = worker
+        self.now = now
+        self.doorway = Doorway(now)
+        self.claimed: list[Task] = []
+        self.lapsed: list[Task] = []
+
+    async def shares(self, queues: Sequence[str], wanted: int, levels: Levels) -> list[tuple[str, int]]:
+        """Share `wanted` out over the queues that have ready rows, each up to the room that its limits leave."""
+        await meet(self.tx, self.doorway, [f"queue:{queue}" for queue in queues])
+        counts = []
+        for queue in queues:
+            most = min(wanted, self.doorway.queue_room(queue)) if queue in levels else 0
+            if most > 0 and len(queues) > 1:
+                lanes = dict.fromkeys(lane for lane, _, _ in levels[queue])
+                most = min(most, sum([await self.tx.value("count_ready", queue, lane, most) for lane in lanes]))
+            counts.append(most)
+        return [(queue, share) for queue, share in zip(queues, share_out(wanted, counts), strict=True) if share]
+
+    async def take(self, queue: str, share: int, levels: Sequence[tuple[str, int, int]]) -> bool:
+        """Take up to `share` rows of these levels of a queue; say whether any of those looked at were ended or held."""
+        size = max(share, WINDOW) if self.doorway.parked else share
+        rows: list[Row] = []
+        for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
+            if len(rows) < size:
+                rows += await self.tx.rows("ready_rows", queue, lane, priority, size - len(rows))
+        return await self._judge(rows, share)
+
+    async def _judge(self, rows: Sequence[Row], share: int) -> bool:
+        tasks = [task_of(row) for row in rows]
+        await meet(self.tx, self.doorway, [gate for task in tasks for gate in gates_of(task.spec)])
+        begun: list[Task] = []
+        held: list[tuple[str, str]] = []
+        over: list[tuple[Task, TaskError]] = []
+        for row, task in zip(rows, tasks, strict=True):
+            reason = lapsed(task.spec, now=self.now)
+            if reason is not None:
+                over.append((task, TaskError(reason, attempt=task.attempt)))
+                continue
+            gate = self.doorway.shut(task.spec)
+            if gate is not None:
+                held.append((task.id, gate))
+            elif len(begun) < share:
+                self.doorway.enter(task.spec)
+                begun.append(claimed_of(row, self.worker))
+        await self._start(begun)
+        if held:
+            await self.tx.run("park", to_json(held))
+        if over:
+            await self._end(over)
+        return bool(held or over)
+
+    async def _start(self, tasks: Sequence[Task]) -> None:
+        if tasks:
+            await self.tx.run("start", to_json([task.id for task in tasks]), self.worker)
+        for task in tasks:
+            self.tx.count(task.queue, "queued", -1)
+            self.tx.count(task.queue, "running", 1)
+        self.claimed += tasks
+
+    async def _end(self, over: Sequence[tuple[Task, TaskError]]) -> None:
+        await cancel_waiting(self.tx, over, now=self.now)
+        ids = [task.id for task, _ in over]
+        views = dict(await self.tx.rows("tasks_by_ids", to_json(ids)))
+        self.lapsed += [task_of(views[place]) for place in range(len(ids))]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angelica.clock import DAY, MINUTE, SECOND, Now
-from angelica.domain.breaker import NEW, PARTS, UNBOUNDED, Breaker, Call, Phase, Rules, from_form, to_form, totals
+from angelica.domain.breaker import NEW, PARTS, UNBOUNDED, Breaker, Call, Circuit, Rules, from_form, to_form, totals
 from angelica.domain.task import Lease
 
 START = 1_000_000 * MINUTE
@@ -43,13 +43,13 @@ OPEN = after(NEW, *[True] * 10, now=at(0))
 
 def test_a_new_one_lets_all_through() -> None:
     assert NEW.allow(at(0)) == UNBOUNDED
-    assert NEW.shown(at(0)) is Phase.CLOSED
+    assert NEW.shown(at(0)) is Circuit.CLOSED
 
 
 def test_nine_failures_are_too_few_and_ten_trip_it() -> None:
     nine = after(NEW, *[True] * 9, now=at(0))
     assert nine.allow(at(0)) == UNBOUNDED
-    assert after(nine, True, now=at(1)).shown(at(1)) is Phase.OPEN
+    assert after(nine, True, now=at(1)).shown(at(1)) is Circuit.OPEN
 
 
 @given(st.lists(st.booleans(), min_size=10, max_size=60))
@@ -59,9 +59,9 @@ def test_it_trips_as_soon_as_half_of_ten_or_more_have_failed(verdicts) -> None:
         failed += verdict
         breaker = after(breaker, verdict, now=at(0))
         if count >= 10 and 2 * failed >= count:
-            assert breaker.shown(at(0)) is Phase.OPEN
+            assert breaker.shown(at(0)) is Circuit.OPEN
             return
-        assert breaker.shown(at(0)) is Phase.CLOSED
+        assert breaker.shown(at(0)) is Circuit.CLOSED
 
 
 @given(st.lists(st.booleans(), min_size=10, max_size=80))
@@ -72,23 +72,23 @@ def test_slow_calls_trip_it_where_the_95th_percentile_is_slow(slow) -> None:
         breaker = breaker.record(call(False, slow=each), at(0))
         ordered = sorted(slow[:count])
         if count >= 10 and ordered[-(-count * 95 // 100) - 1]:
-            assert breaker.shown(at(0)) is Phase.OPEN
+            assert breaker.shown(at(0)) is Circuit.OPEN
             return
-        assert breaker.shown(at(0)) is Phase.CLOSED
+        assert breaker.shown(at(0)) is Circuit.CLOSED
 
 
 def test_what_is_older_than_the_window_counts_no_more() -> None:
     nine = after(NEW, *[True] * 9, now=at(0))
-    assert after(nine, True, now=at(26)).shown(at(26)) is Phase.OPEN
+    assert after(nine, True, now=at(26)).shown(at(26)) is Circuit.OPEN
     late = after(nine, True, now=at(30))
-    assert late.shown(at(30)) is Phase.CLOSED
+    assert late.shown(at(30)) is Circuit.CLOSED
     assert totals(late, at(30)).calls == 1
 
 
 def test_an_open_one_lets_nothing_through_for_half_a_minute_then_one() -> None:
     assert OPEN.allow(at(29.9)) == 0
     assert OPEN.tries_at(at(1)) == at(30).wall
-    assert OPEN.shown(at(30)) is Phase.HALF_OPEN
+    assert OPEN.shown(at(30)) is Circuit.HALF_OPEN
     assert OPEN.allow(at(30)) == 1
 
 
@@ -96,9 +96,9 @@ def test_it_closes_after_three_good_probes_in_a_row() -> None:
     breaker = OPEN
     for second in (30, 31):
         breaker = probed(breaker, False, at(second))
-        assert breaker.shown(at(second)) is Phase.HALF_OPEN
+        assert breaker.shown(at(second)) is Circuit.HALF_OPEN
     breaker = probed(breaker, False, at(32))
-    assert breaker.shown(at(32)) is Phase.CLOSED
+    assert breaker.shown(at(32)) is Circuit.CLOSED
     assert totals(breaker, at(32)).calls == 0
     assert breaker.trips == 0
 
@@ -114,12 +114,12 @@ def test_a_bad_probe_opens_it_for_twice_as_long_up_to_ten_minutes() -> None:
 
 def test_a_probe_that_says_nothing_leaves_room_for_the_next() -> None:
     breaker = probed(OPEN, None, at(30))
-    assert breaker.shown(at(30)) is Phase.HALF_OPEN
+    assert breaker.shown(at(30)) is Circuit.HALF_OPEN
     assert breaker.allow(at(30)) == 1
 
 
 def test_a_slow_probe_is_a_bad_one() -> None:
-    assert probed(OPEN, False, at(30), slow=True).shown(at(30)) is Phase.OPEN
+    assert probed(OPEN, False, at(30), slow=True).shown(at(30)) is Circuit.OPEN
 
 
 def test_a_probe_that_is_never_heard_of_again_blocks_for_ten_minutes_at_most() -> None:
@@ -141,11 +141,11 @@ def test_attempts_that_began_before_it_closed_say_nothing_of_how_it_is() -> None
     old = [call(True, began=at(5).wall) for _ in range(20)]
     for each in old:
         breaker = breaker.record(each, at(33))
-    assert breaker.shown(at(33)) is Phase.CLOSED
+    assert breaker.shown(at(33)) is Circuit.CLOSED
     new = [replace(each, began=at(33).wall) for each in old]
     for each in new:
         breaker = breaker.record(each, at(34))
-    assert breaker.shown(at(34)) is Phase.OPEN
+    assert breaker.shown(at(34)) is Circuit.OPEN
 
 
 def test_a_retry_after_wins_over_the_wait_for_longer_and_for_shorter() -> None:
@@ -166,23 +166,23 @@ def test_a_retry_after_of_an_attempt_that_still_ran_keeps_it_open() -> None:
 
 
 def test_what_an_operator_sets_stands() -> None:
-    shut = NEW.force(Phase.OPEN, at(0), by="eve", reason="migration")
+    shut = NEW.force(Circuit.OPEN, at(0), by="eve", reason="migration")
     assert shut.allow(at(10_000)) == 0
     assert shut.tries_at(at(0)) is None
     assert (shut.by, shut.reason) == ("eve", "migration")
-    held_open = OPEN.force(Phase.CLOSED, at(1))
+    held_open = OPEN.force(Circuit.CLOSED, at(1))
     assert held_open.allow(at(1)) == UNBOUNDED
     assert after(held_open, *[True] * 50, now=at(2)).allow(at(2)) == UNBOUNDED
     assert after(shut, *[False] * 5, now=at(2)).allow(at(100)) == 0
     assert shut.force(None, at(3)).allow(at(3)) == UNBOUNDED
     with pytest.raises(ValueError, match="open, closed or reset"):
-        NEW.force(Phase.HALF_OPEN, at(0))
+        NEW.force(Circuit.HALF_OPEN, at(0))
 
 
 def test_a_clock_that_is_set_back_does_not_keep_it_open() -> None:
     back = Now(START - DAY, 0, "boot")
     assert OPEN.allow(back) == 1
-    assert after(NEW, *[True] * 9, now=at(0)).record(call(True), back).shown(back) is Phase.CLOSED
+    assert after(NEW, *[True] * 9, now=at(0)).record(call(True), back).shown(back) is Circuit.CLOSED
 
 
 steps = st.lists(
@@ -195,7 +195,7 @@ steps = st.lists(
                 st.integers(0, 5), st.sampled_from([True, True, False, None]), st.sampled_from([None, None, 5, 1000])
             ),
         ),
-        st.tuples(st.just("force"), st.sampled_from([Phase.OPEN, Phase.CLOSED, None])),
+        st.tuples(st.just("force"), st.sampled_from([Circuit.OPEN, Circuit.CLOSED, None])),
     ),
     max_size=120,
 )
@@ -212,7 +212,7 @@ def test_whatever_happens(history) -> None:
         elif what == "begin" and breaker.allow(now):
             breaker = breaker.begin(Lease(f"t{value}", 1), now)
             running.add(value)
-            if breaker.shown(now) is Phase.HALF_OPEN:
+            if breaker.shown(now) is Circuit.HALF_OPEN:
                 assert breaker.allow(now) == 0
         elif what == "end":
             n, verdict, wish = value

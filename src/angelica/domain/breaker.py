@@ -18,7 +18,7 @@ LONGEST_WISH: Final = DAY
 """The most that a Retry-After can ask for."""
 
 
-class Phase(StrEnum):
+class Circuit(StrEnum):
     """Where a breaker stands."""
 
     CLOSED = "closed"
@@ -81,14 +81,14 @@ class Part:
 class Breaker:
     """One downstream as it stands.
 
-    `since` is when the phase began, `until` (open only) when it is tried again. `trips` counts how often it has opened
-    without having closed; `good` are the probes that went well since it is half open. `probe` is the attempt that
+    `since` is when it came to stand so, `until` (open only) when it is tried again. `trips` counts how often it has
+    opened without having closed; `good` are the probes that went well since it is half open. `probe` is the attempt that
     tries it now, `probed_at` the moment when that was let through. `wish` is the moment until which the downstream
     asked to be left alone. `forced` (`open` or `closed`) is what an operator has set, which stands until it is taken
     back.
     """
 
-    phase: Phase = Phase.CLOSED
+    circuit: Circuit = Circuit.CLOSED
     since: int = 0
     until: int = 0
     trips: int = 0
@@ -97,7 +97,7 @@ class Breaker:
     probed_at: int = 0
     wish: int = 0
     parts: tuple[Part, ...] = ()
-    forced: Phase | None = None
+    forced: Circuit | None = None
     by: str = ""
     reason: str = ""
 
@@ -107,8 +107,8 @@ class Breaker:
         Where the clock has been set back to before it opened, its time counts from now: half open at once is the
         lesser evil, because one task tries it.
         """
-        if self.phase is Phase.OPEN and not self.since <= now.wall < self.until:
-            return replace(self, phase=Phase.HALF_OPEN, since=now.wall, until=0, good=0, probe=None, probed_at=0)
+        if self.circuit is Circuit.OPEN and not self.since <= now.wall < self.until:
+            return replace(self, circuit=Circuit.HALF_OPEN, since=now.wall, until=0, good=0, probe=None, probed_at=0)
         if self.probe is not None and not self.probed_at <= now.wall < self.probed_at + rules.longest:
             return replace(self, probe=None, probed_at=0)
         return self
@@ -116,16 +116,16 @@ class Breaker:
     def allow(self, now: Now, rules: Rules = DEFAULT_RULES) -> int:
         """Return how many attempts may begin at `now`: `UNBOUNDED`, 1 (a probe) or 0."""
         if self.forced is not None:
-            return UNBOUNDED if self.forced is Phase.CLOSED else 0
+            return UNBOUNDED if self.forced is Circuit.CLOSED else 0
         stands = self.at(now, rules)
-        if stands.phase is Phase.CLOSED:
+        if stands.circuit is Circuit.CLOSED:
             return UNBOUNDED
-        return int(stands.phase is Phase.HALF_OPEN and stands.probe is None)
+        return int(stands.circuit is Circuit.HALF_OPEN and stands.probe is None)
 
     def begin(self, lease: Lease, now: Now, rules: Rules = DEFAULT_RULES) -> Breaker:
         """Return it after an attempt that it allows has begun."""
         stands = self.at(now, rules)
-        if self.forced is not None or stands.phase is not Phase.HALF_OPEN:
+        if self.forced is not None or stands.circuit is not Circuit.HALF_OPEN:
             return stands
         return replace(stands, probe=lease, probed_at=now.wall)
 
@@ -136,9 +136,9 @@ class Breaker:
         those say how the downstream was, not how it is.
         """
         stands = _wished(self.at(now, rules), call, now)
-        if stands.phase is Phase.HALF_OPEN:
+        if stands.circuit is Circuit.HALF_OPEN:
             return _tried(stands, call, now, rules) if call.lease == stands.probe else stands
-        if stands.phase is Phase.OPEN:
+        if stands.circuit is Circuit.OPEN:
             return replace(stands, until=max(stands.until, stands.wish))
         if call.failed is None or (call.began is not None and call.began < stands.since <= now.wall):
             return stands
@@ -146,20 +146,20 @@ class Breaker:
         tripped = _trips(counted.parts, rules) and self.forced is None
         return _opened(counted, now, rules) if tripped else counted
 
-    def force(self, phase: Phase | None, now: Now, *, by: str = "", reason: str = "") -> Breaker:
+    def force(self, circuit: Circuit | None, now: Now, *, by: str = "", reason: str = "") -> Breaker:
         """Return it as an operator sets it: open or closed until told otherwise, or (None) as if it were new."""
-        if phase is Phase.HALF_OPEN:
+        if circuit is Circuit.HALF_OPEN:
             raise ValueError("must be open, closed or reset")
-        return Breaker(since=now.wall, forced=phase, by=by, reason=reason)
+        return Breaker(since=now.wall, forced=circuit, by=by, reason=reason)
 
-    def shown(self, now: Now, rules: Rules = DEFAULT_RULES) -> Phase:
-        """Return the phase that holds at `now`."""
-        return self.at(now, rules).phase if self.forced is None else self.forced
+    def shown(self, now: Now, rules: Rules = DEFAULT_RULES) -> Circuit:
+        """Return where it stands at `now`, for those who look."""
+        return self.at(now, rules).circuit if self.forced is None else self.forced
 
     def tries_at(self, now: Now, rules: Rules = DEFAULT_RULES) -> int | None:
         """Return when an open one is tried again, None if it is not open or an operator keeps it so."""
         stands = self.at(now, rules)
-        return stands.until if self.forced is None and stands.phase is Phase.OPEN else None
+        return stands.until if self.forced is None and stands.circuit is Circuit.OPEN else None
 
 
 NEW: Final = Breaker()
@@ -186,7 +186,7 @@ def _tried(breaker: Breaker, call: Call, now: Now, rules: Rules) -> Breaker:
 def _opened(breaker: Breaker, now: Now, rules: Rules) -> Breaker:
     wait = min(rules.first << min(breaker.trips, 32), rules.longest)
     until = breaker.wish if breaker.wish > now.wall else now.wall + wait
-    return Breaker(Phase.OPEN, now.wall, until, breaker.trips + 1, wish=breaker.wish)
+    return Breaker(Circuit.OPEN, now.wall, until, breaker.trips + 1, wish=breaker.wish)
 
 
 def _recent(parts: Sequence[Part], now: Now, rules: Rules) -> tuple[Part, ...]:
@@ -240,9 +240,9 @@ def to_form(breaker: Breaker) -> dict[str, Any]:
 def from_form(form: Mapping[str, Any]) -> Breaker:
     """Return the breaker of a JSON form; what a later version may have added is left out."""
     known = {name: value for name, value in form.items() if name in Breaker.__dataclass_fields__}
-    for name in ("phase", "forced"):
+    for name in ("circuit", "forced"):
         if known.get(name) is not None:
-            known[name] = Phase(known[name])
+            known[name] = Circuit(known[name])
     if known.get("probe") is not None:
         known["probe"] = Lease(*known["probe"])
     if "parts" in known:

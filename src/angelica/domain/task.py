@@ -89,7 +89,8 @@ class Extras:
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters, `requires` are the
     labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
     the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
-    limits that it counts towards, each as "name" or "name/key".
+    limits that it counts towards, each as "name" or "name/key". `uses` are the downstreams that it calls, each with a
+    breaker; an attempt that takes longer than `latency` (microseconds) counts as slow there.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -102,6 +103,8 @@ class Extras:
     schedule_id: str | None = None
     requires: Mapping[str, str] = field(default_factory=nothing)
     limits: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    latency: int | None = None
 
 
 NO_EXTRAS: Final = Extras()

@@ -50,7 +50,7 @@ class _Hand:
         self.table = table
         self.worker = worker
         self.now = now
-        self.doorway = Doorway(now) if table.gates.stored else None
+        self.doorway = Doorway(now) if table.gates.stored or table.gates.breakers else None
         self.running = table.holder(worker).running
         self.claimed: list[Task] = []
         self.ended: list[Task] = []
@@ -90,6 +90,7 @@ class _Hand:
         for gate, task_id, at in doorway.passes:
             gates.count(gate, task_id, at)
         gates.buckets.update(doorway.charged())
+        gates.breakers.update(doorway.tried())
         if doorway.wake:
             refill(self.table, doorway.wake, now=self.now)
 
@@ -108,7 +109,7 @@ class _Hand:
                 self.table.park(row, held)
                 over = True
             elif started < share:
-                doorway.enter(row.spec)
+                doorway.enter(row.spec, row.attempt + 1)
                 started += self._start([row])
             else:
                 self.table.lanes.add_ready(row)

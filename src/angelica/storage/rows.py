@@ -143,8 +143,9 @@ def extras_of(text: str | None) -> Extras:
     if text is None:
         return NO_EXTRAS
     kept = {name: value for name, value in _decode(text).items() if name in Extras.__slots__}
-    if "limits" in kept:
-        kept["limits"] = tuple(kept["limits"])
+    for name in ("limits", "uses"):
+        if name in kept:
+            kept[name] = tuple(kept[name])
     return Extras(**kept)
 
 

@@ -48,8 +48,9 @@ from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
+from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.ends import write_ends
-from angelica.storage.verbs.limits import VERSION, refill
+from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
 

@@ -19,8 +19,8 @@ from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
+from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.limited import claim_limited
-from angelica.storage.verbs.limits import VERSION
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
@@ -190,4 +190,4 @@ class _Hand:
 def is_limited(row: Row, shut: AbstractSet[str]) -> bool:
     """Whether a row has gates besides its queue's to pass; may be wrong to say so."""
     extras = None if row[14] is None else row[14][4]
-    return f"function:{row[1]}" in shut or (extras is not None and '"limits":' in extras)
+    return f"function:{row[1]}" in shut or (extras is not None and ('"limits":' in extras or '"uses":' in extras))

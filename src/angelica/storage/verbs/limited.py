@@ -14,7 +14,8 @@ from angelica.domain.task import Task, TaskError
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
-from angelica.storage.verbs.limits import VERSION, close, meet
+from angelica.storage.verbs.breakers import VERSION
+from angelica.storage.verbs.limits import close, meet
 from angelica.storage.verbs.transaction import Transaction
 from angelica.storage.verbs.waiting import cancel_waiting
 
@@ -98,7 +99,7 @@ class _Hand:
             if gate is not None:
                 held.append((task.id, gate))
             elif len(begun) < share:
-                self.doorway.enter(task.spec)
+                self.doorway.enter(task.spec, task.attempt + 1)
                 begun.append(claimed_of(row, self.worker))
         await self._start(begun)
         if held:

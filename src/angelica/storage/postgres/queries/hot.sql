@@ -202,7 +202,9 @@ from ${lanes} cross join lateral (
     select t.ctid as place,
         ${late} or (select value from angelica.meta where key = 'limits') is distinct from $23::text
         or ($23 is not null and (
-            t.function = any ($24::text[]) or (t.extras is not null and strpos(t.extras, '"limits":') > 0)
+            t.function = any ($24::text[]) or (
+                t.extras is not null and (strpos(t.extras, '"limits":') > 0 or strpos(t.extras, '"uses":') > 0)
+            )
         )) as late
     ${in_lane}
 ) r

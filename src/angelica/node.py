@@ -101,6 +101,7 @@ class Node:
         if self._durable:
             duties += [
                 Duty("janitor", janitor.sweep, chance=chance),
+                Duty("limits", janitor.relieve, chance=chance),
                 Duty("declare", self._declare, chance=chance),
             ]
         if self._durable and settings.scheduler:
@@ -208,6 +209,7 @@ def _info(
         queues=settings.queues,
         functions=tuple(registry.names()),
         labels=settings.labels,
+        select=settings.select,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
     )

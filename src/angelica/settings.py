@@ -114,6 +114,9 @@ class Settings:
     labels: Mapping[str, str] = option(
         NOTHING, options.labels, 'What workers have, for tasks with `requires`: `{gpu = "true"}`.', shown="none"
     )
+    select: Mapping[str, str] = option(
+        NOTHING, options.labels, "Labels of tasks: workers take only those that have all of them.", shown="none"
+    )
     lease_ttl: int = option(
         15 * SECOND,
         options.duration(SECOND, HOUR),
@@ -142,10 +145,7 @@ class Settings:
         shown="1s",
     )
     retention: int = option(
-        7 * DAY,
-        options.duration(0, 3660 * DAY),
-        "How long ended tasks are kept, if the function does not say.",
-        shown="7d",
+        7 * DAY, options.duration(0, 3660 * DAY), "How long ended tasks are kept, unless the function says.", shown="7d"
     )
     payload_limit: int = option(
         256 * KIB, options.size(KIB, 64 * MIB), "The largest arguments of a task, as JSON.", shown="256KiB"

@@ -30,7 +30,7 @@ GUARDED = {
     "GET /tasks/{task_id}/why", "GET /tasks/{task_id}/attempts", "GET /tasks/{task_id}/events",
     "GET /tasks/{task_id}/result", "GET /functions", "GET /functions/{name}", "GET /workers", "GET /api/status",
     "GET /workers/{worker_id}", "POST /workers/{worker_id}/drain", "POST /workers/{worker_id}/resume",
-    "POST /workers/{worker_id}/stop",
+    "POST /workers/{worker_id}/stop", "GET /breakers", "GET /breakers/{name}", "PATCH /breakers/{name}",
     "POST /schedules", "GET /schedules", "POST /schedules/batch", "POST /schedules/preview", "POST /schedules/rehearse",
     "GET /schedules/calendar", "GET /schedules/{schedule_id}", "PUT /schedules/{schedule_id}",
     "PATCH /schedules/{schedule_id}", "DELETE /schedules/{schedule_id}", "GET /schedules/{schedule_id}/next",

@@ -54,6 +54,7 @@ def test_a_worker_is_shown_with_all_that_is_known_of_it(client: TestClient, hous
         "queues": None,
         "functions": ["add"],
         "labels": {"gpu": "true"},
+        "select": {},
     }
 
 

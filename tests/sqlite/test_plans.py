@@ -42,7 +42,7 @@ PLANS: dict[str, list[str]] = {
     "ready_lane": ["SEARCH tasks USING COVERING INDEX ready", "SEARCH tasks USING INDEX ready"],
     "ready_rows": ["SEARCH tasks USING INDEX ready"],
     "ready_levels": ["SEARCH t USING COVERING INDEX ready"],
-    "count_ready": ["SEARCH tasks USING COVERING INDEX ready"],
+    "ready_count": ["SEARCH tasks USING COVERING INDEX ready"],
     "take": IDS_ALONE,
     "take_places": ["SEARCH tasks USING INTEGER PRIMARY KEY"],
     "end_succeeded": IDS,

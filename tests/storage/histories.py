@@ -116,7 +116,7 @@ routed_tasks = st.builds(
     executor=mostly("async", st.just("thread")),
     priority=mostly(0, st.just(1)),
     expires_at=mostly(None, moments()),
-    extras=st.builds(Extras, requires=mostly({}, st.sampled_from(REQUIRES))),
+    extras=st.builds(Extras, requires=mostly({}, st.sampled_from(REQUIRES)), labels=mostly({"team": "x"}, st.just({}))),
 )
 requests = st.builds(
     Request,
@@ -186,6 +186,7 @@ claims = st.builds(
     turn=st.integers(0, 5),
     labels=mostly(OFFERS[2], st.sampled_from(OFFERS)),
     functions=mostly(KNOWN[2], st.sampled_from(KNOWN)),
+    select=mostly({}, st.sampled_from([{"team": "x"}, {"team": "y", "k": ""}])),
 )
 ids = st.lists(st.sampled_from(NAMES), max_size=4).map(tuple)
 names = st.sampled_from(["*", "default", "q*", "q1", "f", "mail*", "mail.send"])

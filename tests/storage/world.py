@@ -111,9 +111,12 @@ class World:
         turn: int = 0,
         labels: Mapping[str, str] | None = None,
         functions: tuple[str, ...] = (),
+        select: Mapping[str, str] | None = None,
     ) -> tuple[Task, ...]:
         slots = tuple((kind, wanted) for kind in EXECUTORS) if room is None else room
-        return self.exchange(claim=Claim(worker, wanted, slots, queues, turn, labels or {}, functions)).claimed
+        return self.exchange(
+            claim=Claim(worker, wanted, slots, queues, turn, labels or {}, functions, select or {})
+        ).claimed
 
     def start(self, task_id: str, /, *, worker: str = "w1", **parts: Any) -> Task:
         """Submit one task and claim it (nothing else may be ready)."""

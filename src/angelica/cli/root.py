@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "tasks": ("angelica.cli.tasks", "List, show, follow, cancel and retry tasks."),
     "functions": ("angelica.cli.functions", "List and show registered functions."),
     "workers": ("angelica.cli.workers", "List workers."),
+    "breakers": ("angelica.cli.breakers", "List circuit breakers; keep one open or closed."),
     "schedules": ("angelica.cli.schedules", "List, add, change, run, import and apply schedules."),
     "cron": ("angelica.cli.cron", "Explain a schedule text: words, next runs, warnings."),
     "db": ("angelica.cli.db", "The store: status, migrate, check, backup, restore, prune, sql, clock."),

@@ -12,6 +12,7 @@ from angelica.cli.state import common, given
 @click.option("-Q", "--queues", metavar="A,B", help="Serve these queues only.")
 @click.option("-c", "--concurrency", type=click.IntRange(1, 100_000), metavar="N", help="At most N tasks at a time.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="What it has, for `requires`; repeatable.")
+@click.option("--select", multiple=True, metavar="K=V", help="Take only tasks with this label; repeatable.")
 @click.option("--no-scheduler", is_flag=True, help="Leave it to other workers to fire schedules.")
 @click.option("--dev", is_flag=True, hidden=True)
 @common
@@ -21,6 +22,7 @@ def command(
     queues: str | None,
     concurrency: int | None,
     labels: tuple[str, ...],
+    select: tuple[str, ...],
     no_scheduler: bool,
     dev: bool,
 ) -> int:
@@ -38,6 +40,7 @@ def command(
         "queues": queues,
         "slots": concurrency,
         "labels": ",".join(labels) or None,
+        "select": ",".join(select) or None,
         "scheduler": False if no_scheduler else None,
     }
     return run_process(lambda link: work(options, link, asked, dev=dev), options)

@@ -82,8 +82,8 @@ class Breaker:
     """One downstream as it stands.
 
     `since` is when it came to stand so, `until` (open only) when it is tried again. `trips` counts how often it has
-    opened without having closed; `good` are the probes that went well since it is half open. `probe` is the attempt that
-    tries it now, `probed_at` the moment when that was let through. `wish` is the moment until which the downstream
+    opened without having closed; `good` are the probes that went well since it is half open. `probe` is the attempt
+    that tries it now, `probed_at` the moment when that was let through. `wish` is the moment until which the downstream
     asked to be left alone. `forced` (`open` or `closed`) is what an operator has set, which stands until it is taken
     back.
     """

@@ -55,6 +55,7 @@ FAILURES: Final = frozenset(
 # `function:NAME`, `limit:NAME` or `limit:NAME/KEY`.
 UNKNOWN_FUNCTION: Final = "unknown_function"
 NO_CAPABLE_WORKER: Final = "no_capable_worker"
+BREAKER_OPEN: Final = "breaker_open"
 
 # What such a gate, or that of a queue, says.
 QUEUE_PAUSED: Final = "queue_paused"

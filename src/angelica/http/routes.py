@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 
-from angelica.http import catalogue, logs, openapi, pages, schedule_routes, submit, system, task_list, tasks, workers
+from angelica.http import (
+    breakers,
+    catalogue,
+    logs,
+    openapi,
+    pages,
+    schedule_routes,
+    submit,
+    system,
+    task_list,
+    tasks,
+    workers,
+)
 from angelica.http.answers import Answer
 from angelica.http.call import Call
 from angelica.http.query import WAIT, Parameter, flag
@@ -27,6 +39,7 @@ def endpoints() -> tuple[Endpoint, ...]:
         *schedule_routes.endpoints(),
         *_catalogue(),
         *workers.endpoints(),
+        *breakers.endpoints(),
         *_system(),
         *_pages(),
     )

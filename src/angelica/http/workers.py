@@ -60,6 +60,7 @@ def worker_view(row: WorkerRow, now: Now) -> dict[str, Any]:
         "queues": info.queues,
         "functions": info.functions,
         "labels": dict(info.labels),
+        "select": dict(info.select),
     }
 
 

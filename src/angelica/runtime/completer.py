@@ -61,6 +61,7 @@ class Completer:
         self._poll = poll
         self._queues = info.queues
         self._labels = info.labels
+        self._select = info.select
         self.known = frozenset(info.functions)
         self._on_written = on_written
         self._ends: list[tuple[Assignment, Completion]] = []
@@ -176,7 +177,7 @@ class Completer:
         if wanted <= 0:
             return None
         self._turn += 1
-        return Claim(self._worker, wanted, room, self._queues, self._turn, self._labels, self.known)
+        return Claim(self._worker, wanted, room, self._queues, self._turn, self._labels, self.known, self._select)
 
     def _report(self, error: Exception, failures: int) -> None:
         self.problem = str(error) or repr(error)

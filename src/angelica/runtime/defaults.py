@@ -27,7 +27,8 @@ CustomBackoff = Callable[[int], float]
 class Defaults:
     """The declared part of a function that a submit needs; every process can have it from the store.
 
-    `expires` (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`.
+    `expires` (microseconds) is how long a task may wait past its due time. `uses` names breakers; an attempt that
+    takes longer than `latency` (microseconds) counts as slow there. `unique`'s key may hold `{parameter}`.
     """
 
     name: str
@@ -43,11 +44,15 @@ class Defaults:
     durable: bool = True
     overflow: Overflow = "reject"
     id_strategy: IdStrategy = "uuid7"
+    uses: tuple[str, ...] = ()
+    latency: int | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        return self.id_strategy == "uuid7" and not (self.labels or self.requires or self.unique or self.expires)
+        return self.id_strategy == "uuid7" and not (
+            self.labels or self.requires or self.unique or self.expires or self.uses
+        )
 
 
 def defaults_to_text(defaults: Defaults) -> str:
@@ -71,6 +76,8 @@ def defaults_to_text(defaults: Defaults) -> str:
             "durable": defaults.durable,
             "overflow": defaults.overflow,
             "id_strategy": defaults.id_strategy,
+            "uses": list(defaults.uses),
+            "latency": None if defaults.latency is None else defaults.latency / SECOND,
         }
     )
 
@@ -100,6 +107,8 @@ def defaults_from_text(name: str, version: int, executor: Executor, text: str) -
         durable=form["durable"],
         overflow=form["overflow"],
         id_strategy=form["id_strategy"],
+        uses=tuple(form.get("uses", ())),
+        latency=None if form.get("latency") is None else round(form["latency"] * SECOND),
     )
 
 
@@ -149,6 +158,8 @@ def read_defaults(
         durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
+        uses=read("uses", fields.uses, ()),
+        latency=read("latency", fields.latency, None),
     )
 
 
@@ -158,6 +169,11 @@ def _check(given: Mapping[str, Any], name: str) -> None:
             raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
     if given.get("requires") and given.get("durable") is False:
         raise InvalidValue("/requires", f"excludes durable=False, which stays in its process (in {name})")
+    if given.get("uses") and given.get("durable") is False:
+        raise InvalidValue("/uses", f"excludes durable=False: breakers are in the store (in {name})")
+    for key in ("latency", "trip_on"):
+        if given.get(key) is not None and not given.get("uses"):
+            raise InvalidValue(f"/{key}", f"says when a breaker trips: name it with uses= (in {name})")
 
 
 def _durable(value: bool, executor: Executor, name: str) -> bool:  # noqa: FBT001 - what was declared
@@ -175,6 +191,16 @@ def read_concurrency(value: Any, name: str) -> int | None:
         return fields.integer(1, MAX_CONCURRENCY)(value)
     except ValueError as error:
         raise InvalidValue("/concurrency", f"{error} (in the declaration of {name})") from None
+
+
+def read_trip_on(value: Any, name: str) -> tuple[str, ...]:
+    """Return the names of the exception types that count as failures of a downstream; empty for all."""
+    if value is None:
+        return ()
+    try:
+        return fields.retry_on(value)
+    except ValueError as error:
+        raise InvalidValue("/trip_on", f"{error} (in the declaration of {name})") from None
 
 
 def _with_timeout(policy: Policy, value: Any, name: str) -> Policy:

@@ -11,6 +11,7 @@ from angelica.domain import reasons
 from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
+from angelica.runtime.explain_breaker import why_broken
 from angelica.runtime.fleet import is_live, takes
 from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
 
@@ -32,6 +33,8 @@ async def explain(task: Task, storage: Storage) -> Why | None:
         return _scheduled(task)
     if task.state is State.WAITING:
         return await _overlapping(task, storage)
+    if task.held is not None and task.held.startswith("breaker:"):
+        return await why_broken(task.held, storage, await storage.time())
     rows, now = await storage.list_workers(), await storage.time()
     if task.held is not None:
         return _held(task, rows, now)
@@ -50,7 +53,7 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
     """Return why no live worker can take the task, None if one can."""
     live = [row.info for row in rows if takes(row, now)]
     drained = sum(is_live(row, now) for row in rows) - len(live)
-    serving = [info for info in live if info.queues is None or task.queue in info.queues]
+    serving = [info for info in live if _serves(info, task)]
     capable = [info for info in serving if not _missing(task, info)]
     if any(task.function in info.functions for info in capable):
         return None
@@ -62,10 +65,18 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
     elif not live:
         text = "No worker is alive."
     elif not serving:
-        text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
+        text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue} and takes its labels."
+        if all(not info.select for info in live):
+            text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
     else:
         text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} knows {task.function}."
     return Why(reasons.NO_WORKER, params, blocking=WORKERS, text=text)
+
+
+def _serves(info: WorkerInfo, task: Task) -> bool:
+    """Whether a worker looks at tasks of this queue and with these labels."""
+    in_queue = info.queues is None or task.queue in info.queues
+    return in_queue and info.select.items() <= task.spec.extras.labels.items()
 
 
 def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from angelica.clock import Now
+from angelica.clock import SECOND, Now
 from angelica.domain.events import TasksEnded, WorkerLost
 from angelica.domain.lifecycle import Completion, complete
 from angelica.domain.outcome import LeaseExpired, Released
@@ -22,6 +22,7 @@ log: Final = logging.getLogger("angelica.janitor")
 
 PAGE: Final = 1_000
 PRUNE_EVERY: Final = 60.0
+_SOON: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,13 @@ class Janitor:
         if crashed or released:
             log.warning("worker %s %s: %d attempt(s) ended, %d handed back", worker, how, crashed, released)
         self._emit(WorkerLost(worker, crashed, released))
+
+    async def relieve(self) -> float:
+        """Let those go on that limits hold back and need not any more; return when to look again."""
+        relieved = await self._storage.relieve(now=self._clock.now())
+        if relieved.next_at is None:
+            return self._interval
+        return min(self._interval, max((relieved.next_at - self._clock.wall()) / SECOND, _SOON))
 
     async def prune(self) -> float:
         """Delete what has been kept long enough, in small batches."""

@@ -12,6 +12,7 @@ from angelica.domain.reasons import CANCELLED, Why
 from angelica.domain.task import Attempt, State, Task
 from angelica.errors import AngelicaError, InvalidValue, NotFinished, NotFound, StorageError
 from angelica.runtime import fields
+from angelica.runtime.breakers import Breakers
 from angelica.runtime.catalogue import Catalogue
 from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
@@ -90,6 +91,7 @@ class Service:
         self._waiting = Waiting(storage, chance)
         self._lane_waiting = None if lane is None else Waiting(lane, chance)
         self.fleet = Fleet(storage)
+        self.breakers = Breakers(storage, clock)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,

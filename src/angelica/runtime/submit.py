@@ -222,6 +222,8 @@ def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
         digest=None if options.task_id is None else _digest(defaults.name, payload, options),
         parent_id=None if parent is None else parent.task_id,
         requires=requires or NOTHING,
+        uses=defaults.uses,
+        latency=defaults.latency,
     )
     return NO_EXTRAS if extras == NO_EXTRAS else extras
 

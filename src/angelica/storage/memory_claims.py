@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from angelica.clock import Now
-from angelica.domain.claims import rotate, share_out
+from angelica.domain.claims import AGEING, rotate, share_out
 from angelica.domain.gates import gates_of
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
 from angelica.storage.memory_limits import refill
 from angelica.storage.memory_rows import Row
+from angelica.storage.memory_select import selected
 from angelica.storage.memory_table import Table
 from angelica.storage.protocol import Claim
 
@@ -25,7 +26,7 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
     cancelled instead of claimed, and those that a limit keeps back are held; what they leave free is shared out again,
     over the queues as they are then.
     """
-    hand = _Hand(table, claim.worker, now)
+    hand = _Hand(table, claim, now)
     wanted = claim.wanted
     named = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     for kind, room in claim.room:
@@ -46,12 +47,13 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> tuple[list[Task], li
 class _Hand:
     """What one claim has in hand. `doorway` is None where nothing is limited."""
 
-    def __init__(self, table: Table, worker: str, now: Now) -> None:
+    def __init__(self, table: Table, claim: Claim, now: Now) -> None:
         self.table = table
-        self.worker = worker
+        self.worker = claim.worker
+        self.select = claim.select
         self.now = now
         self.doorway = Doorway(now) if table.gates.stored or table.gates.breakers else None
-        self.running = table.holder(worker).running
+        self.running = table.holder(claim.worker).running
         self.claimed: list[Task] = []
         self.ended: list[Task] = []
 
@@ -64,7 +66,7 @@ class _Hand:
         """Share `wanted` out over the queues."""
         if self.doorway is None and len(queues) == 1:
             return [(queues[0], wanted)]
-        counts = [self.table.lanes.ready(queue, lanes.get(queue, ())) for queue in queues]
+        counts = [self._ready(queue, lanes.get(queue, ())) for queue in queues]
         if self.doorway is not None:
             self.table.gates.meet(self.doorway, [f"queue:{queue}" for queue in queues])
             rooms = [self.doorway.queue_room(queue) for queue in queues]
@@ -75,10 +77,10 @@ class _Hand:
         """Take up to `share` rows of these lanes of a queue; say whether any of those looked at were ended or held."""
         doorway = self.doorway
         if doorway is None:
-            rows = self.table.lanes.take_ready(queue, lanes, share, now=self.now)
+            rows = self._take(queue, lanes, share, AGEING)
             return self._start(rows) < len(rows)
         size = max(share, WINDOW) if doorway.parked else share
-        rows = self.table.lanes.take_ready(queue, lanes, size, now=self.now, ageing=doorway.ageing(queue))
+        rows = self._take(queue, lanes, size, doorway.ageing(queue))
         return self._judge(doorway, rows, share)
 
     def finish(self) -> None:
@@ -93,6 +95,20 @@ class _Hand:
         gates.breakers.update(doorway.tried())
         if doorway.wake:
             refill(self.table, doorway.wake, now=self.now)
+
+    def _ready(self, queue: str, lanes: Sequence[str]) -> int:
+        if self.select:
+            return len(selected(self.table, queue, lanes, select=self.select, now=self.now))
+        return self.table.lanes.ready(queue, lanes)
+
+    def _take(self, queue: str, lanes: Sequence[str], size: int, ageing: int) -> Sequence[Row]:
+        """Take the first rows of these lanes out of them."""
+        if not self.select:
+            return self.table.lanes.take_ready(queue, lanes, size, now=self.now, ageing=ageing)
+        rows = selected(self.table, queue, lanes, select=self.select, now=self.now, ageing=ageing)[:size]
+        for row in rows:
+            self.table.lanes.drop_ready(row)
+        return rows
 
     def _judge(self, doorway: Doorway, rows: Sequence[Row], share: int) -> bool:
         over = False

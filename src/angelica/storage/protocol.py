@@ -99,7 +99,8 @@ class Claim:
 
     `queues` None means every queue (in order of name). `room` is the number of free slots by executor kind, `wanted`
     the total; lanes of a kind share its room. `turn` rotates the order of the queues, so that none is served first for
-    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`).
+    ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`). With
+    `select` only tasks count that have these labels themselves; the storage looks at every ready one for that.
     """
 
     worker: str
@@ -109,6 +110,7 @@ class Claim:
     turn: int = 0
     labels: Mapping[str, str] = field(default_factory=nothing)
     functions: Collection[str] = ()
+    select: Mapping[str, str] = field(default_factory=nothing)
 
     @property
     def offer(self) -> Offer:
@@ -179,6 +181,7 @@ class WorkerInfo:
     start_file: str | None = None
     place: str = ""
     capacity: Mapping[str, int] = field(default_factory=nothing)
+    select: Mapping[str, str] = field(default_factory=nothing)
     heeds: Control | None = None
 
 

@@ -277,7 +277,7 @@ def worker_of(row: Sequence[Any]) -> WorkerRow:
     for name in ("queues", "functions"):
         if known.get(name) is not None:
             known[name] = tuple(known[name])
-    for name in ("labels", "capacity"):
+    for name in ("labels", "capacity", "select"):
         known[name] = known.get(name) or NOTHING
     return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running, control or "run")
 

@@ -200,3 +200,32 @@ def test_a_worker_that_drains_frees_nothing(world: World) -> None:
     world.run(world.storage.control_workers(["w1"], "drain", now=world.now))
     world.beat("w1", functions=("g",))
     assert held(world, "a") == ["unknown_function"]
+
+
+# -- workers that take only tasks with certain labels -----------------------------------------------------------------
+
+
+def test_a_worker_that_selects_takes_only_tasks_with_all_these_labels(world: World) -> None:
+    both = {"team": "x", "kind": "a"}
+    world.submit(new("none"), new("x", labels={"team": "x"}), new("y", labels={"team": "y"}), new("both", labels=both))
+    assert ids(world.claim(select=both)) == ["both"]
+    assert ids(world.claim(select={"team": "x"})) == ["x"]
+    assert world.claim(select={"team": "x"}) == ()
+    assert sorted(ids(world.claim())) == ["none", "y"]
+
+
+def test_its_order_and_its_shares_are_those_of_what_it_may_take(world: World) -> None:
+    mine = {"team": "x"}
+    world.submit(*[new(f"a{n}", queue="a") for n in range(9)], new("a", queue="a", labels=mine))
+    world.submit(*[new(f"b{n}", queue="b", labels=mine, priority=n) for n in range(9)])
+    world.submit(new("old", queue="b", run_at=START - 3 * MINUTE, priority=9))
+    assert ids(world.claim(4, select=mine)) == ["a", "b8", "b7", "b6"]
+    assert ids(world.claim(2, queues=("b",), room=(("async", 9),), select=mine)) == ["b5", "b4"]
+
+
+def test_it_needs_the_labels_of_workers_all_the_same(world: World) -> None:
+    mine = {"team": "x"}
+    world.submit(new("gpu", requires=GPU, labels=mine), new("over", labels=mine, expires_at=START - 1))
+    assert world.claim(select=mine) == ()
+    assert world.get("over").state is State.CANCELLED
+    assert ids(world.claim(select=mine, labels=GPU)) == ["gpu"]

@@ -101,7 +101,8 @@ class PostgresStorage(PostgresLimits):
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
     ) -> Exchanged:
-        if not is_plain(ends, journal) or not self._counted.isdisjoint([end.task_id for end in ends]):
+        counted = not self._counted.isdisjoint([end.task_id for end in ends])
+        if counted or not is_plain(ends, journal) or (claim is not None and claim.select):
             return await self._exchange(ends, claim, now=now, journal=journal)
         lanes, limited = ([], False) if claim is None else await self._lanes(claim, now)
         if not ends and not lanes:

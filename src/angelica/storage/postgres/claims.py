@@ -44,8 +44,14 @@ async def look(db: PostgresStatements, claim: Claim) -> list[Level]:
     if claim.wanted <= 0 or not kinds or claim.queues == ():
         return []
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
-    levels = [Level(*row) for row in await db.fetch("ready_levels", kinds, queues, claim.wanted)]
+    verb, wanted = ("selected_levels", selection(claim)) if claim.select else ("ready_levels", ())
+    levels = [Level(*row) for row in await db.fetch(verb, kinds, queues, claim.wanted, *wanted)]
     return [level for level in levels if may_take(level.executor, claim.offer)]
+
+
+def selection(claim: Claim) -> tuple[list[str], list[str]]:
+    """Return the labels that tasks must have, as the arrays that the statements want."""
+    return list(claim.select), list(claim.select.values())
 
 
 def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
@@ -113,7 +119,8 @@ async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tup
             lanes = share(levels, part, now)
             if not lanes:
                 break
-            rows = await tx.fetch("take", tx.slot, None, claim.worker, now.wall, *columns(lanes))
+            verb, wanted = ("take_selected", selection(claim)) if claim.select else ("take", ())
+            rows = await tx.fetch(verb, tx.slot, None, claim.worker, now.wall, *columns(lanes), *wanted)
             taken = tasks_of(rows, lanes, claim.worker)
             claimed += taken
             left -= len(taken)

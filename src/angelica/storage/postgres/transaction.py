@@ -93,9 +93,12 @@ class PostgresTransaction(PostgresStatements):
         if names:
             await self.value(f"lock_{kind}", to_json(sorted(set(names))))
 
-    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
+    async def levels(
+        self, kinds: Sequence[str], queues: Sequence[str] | None, select: Mapping[str, str]
+    ) -> Sequence[Sequence[Any]]:
         names = None if queues is None else list(queues)
-        return [tuple(row)[:4] for row in await self.fetch("ready_levels", list(executors), names, 0)]
+        verb, wanted = ("selected_levels", (list(select), list(select.values()))) if select else ("ready_levels", ())
+        return [tuple(row)[:4] for row in await self.fetch(verb, list(kinds), names, 0, *wanted)]
 
     def count(self, queue: str, state: str, n: int) -> None:
         key = (queue, state)

@@ -41,6 +41,7 @@ from angelica.storage.sqlite.connect import Durability
 from angelica.storage.sqlite.limit_verbs import SqliteLimits
 from angelica.storage.sqlite.opened import Opened, Options
 from angelica.storage.sqlite.schema import SCHEMA_VERSION
+from angelica.storage.sqlite.stale_runs import has_stale_runs, settle_stale_runs
 from angelica.storage.sqlite.storeclock import APART, StoreClock
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs import journal as journals
@@ -143,6 +144,8 @@ class SqliteStorage(SqliteLimits):
         return await self._write(partial(upkeep.delete, task_ids=task_ids))
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
+        if await self._read(has_stale_runs):
+            await self._write(partial(settle_stale_runs, now=now))
         return await self._write(partial(upkeep.prune, now=now, limit=limit))
 
     # --- what a running attempt leaves behind ---

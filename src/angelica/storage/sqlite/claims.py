@@ -13,7 +13,7 @@ import apsw
 
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
-from angelica.domain.lanes import Offer, kind_of, may_take
+from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.protocol import Claim
@@ -21,6 +21,7 @@ from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.limited import claim_limited
+from angelica.storage.verbs.transaction import Value
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
@@ -29,20 +30,20 @@ Levels = dict[str, list[tuple[str, int, int]]]
 
 async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
-    hand = _Hand(tx, claim.worker, now)
+    hand = _Hand(tx, claim, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     limited = await tx.value("meta", VERSION) is not None
     kinds = [(executor, room) for executor, room in claim.room if room > 0]
     if claim.wanted <= 0 or not kinds or queues == []:
         return hand.claimed, hand.lapsed
-    if queues is not None and len(queues) == len(kinds) == 1:
+    if queues is not None and len(queues) == len(kinds) == 1 and hand.select is None:
         ((executor, room),) = kinds
         shut = set(await tx.rows("governing")) if limited else None
         if hand.start_lane(queues[0], executor, min(room, claim.wanted), shut):
             return await hand.finish()
     if limited:
         return await claim_limited(tx, claim, now=now)
-    seen = await _look(tx, claim.offer, [executor for executor, _ in kinds], queues)
+    seen = _look(hand, claim, [executor for executor, _ in kinds], queues)
     wanted = claim.wanted
     for executor, room in kinds:
         left = min(room, wanted)
@@ -56,19 +57,17 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple
                 break
             # What lapsed left room: look again, at rows that the ones in hand are out of.
             hand.take()
-            levels = (await _look(tx, claim.offer, [executor], queues)).get(executor, {})
+            levels = _look(hand, claim, [executor], queues).get(executor, {})
     return await hand.finish()
 
 
-async def _look(
-    tx: SqliteTransaction, offer: Offer, kinds: Sequence[str], queues: Sequence[str] | None
-) -> dict[str, Levels]:
+def _look(hand: _Hand, claim: Claim, kinds: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
     """Return the levels (lane, priority, oldest `run_at`) that the worker may take, by kind and queue."""
     found: dict[str, Levels] = {}
-    for lane, queue, priority, oldest in await tx.rows(
-        "ready_levels", to_json(kinds), None if queues is None else to_json(queues)
+    for lane, queue, priority, oldest in hand.look(
+        "levels", to_json(kinds), None if queues is None else to_json(queues)
     ):
-        if may_take(lane, offer):
+        if may_take(lane, claim.offer):
             found.setdefault(kind_of(lane), {}).setdefault(queue, []).append((lane, priority, oldest))
     return found
 
@@ -78,7 +77,7 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
     busy = [queue for queue in queues if queue in levels]
     shares = dict.fromkeys(busy, wanted)
     if len(busy) > 1:
-        counts = [await _count(hand.tx, queue, levels.get(queue, ()), wanted) for queue in queues]
+        counts = [_count(hand, queue, levels.get(queue, ()), wanted) for queue in queues]
         shares = dict(zip(queues, share_out(wanted, counts), strict=True))
     found = started = 0
     for queue in busy:
@@ -93,23 +92,25 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
     return started, found == started or hand.heavy
 
 
-async def _count(tx: SqliteTransaction, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> int:
+def _count(hand: _Hand, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> int:
     """Return how many rows of these levels' lanes are ready, each lane counted up to `most`."""
     lanes = dict.fromkeys(lane for lane, _, _ in levels)
-    return sum([await tx.value("count_ready", queue, lane, most) for lane in lanes])
+    return sum([hand.look("count", queue, lane, most)[0] for lane in lanes])
 
 
 class _Hand:
     """What one claim has in hand. Started rows are written by `take`: those of all lanes together.
 
-    `heavy` ends the claim early: the rows were too large for one value, and what comes after them has to wait.
+    `select` are the labels that tasks must have, as JSON text, None for any task. `heavy` ends the claim early: the
+    rows were too large for one value, and what comes after them has to wait.
     """
 
-    __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "tx", "worker")
+    __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "select", "tx", "worker")
 
-    def __init__(self, tx: SqliteTransaction, worker: str, now: Now) -> None:
+    def __init__(self, tx: SqliteTransaction, claim: Claim, now: Now) -> None:
         self.tx = tx
-        self.worker = worker
+        self.worker = claim.worker
+        self.select = to_json(dict(claim.select)) if claim.select else None
         self.now = now
         self.heavy = False
         self.begun: list[Task] = []
@@ -154,10 +155,16 @@ class _Hand:
             self.tx.count(queue, "running", len(rows))
         return True
 
+    def look(self, what: str, *values: Value) -> list[Any]:
+        """Return what a statement says of the ready rows, or of those that have the labels."""
+        if self.select is None:
+            return self.tx.look(f"ready_{what}", *values)
+        return self.tx.look(f"selected_{what}", *values, self.select)
+
     def rows(self, queue: str, executor: str, priority: int, limit: int) -> list[Row]:
         """Return the first rows of a level."""
         try:
-            return self.tx.look("ready_rows", queue, executor, priority, limit)
+            return self.look("rows", queue, executor, priority, limit)
         except apsw.TooBigError:
             if limit == 1:
                 raise

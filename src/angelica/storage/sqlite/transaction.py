@@ -86,8 +86,13 @@ class SqliteTransaction(SqliteStatements):
     async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
         """Nothing to do: the file has one writer at a time."""
 
-    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
-        return self.look("ready_levels", to_json(executors), None if queues is None else to_json(queues))
+    async def levels(
+        self, kinds: Sequence[str], queues: Sequence[str] | None, select: Mapping[str, str]
+    ) -> Sequence[Sequence[Any]]:
+        names = None if queues is None else to_json(queues)
+        if select:
+            return self.look("selected_levels", to_json(kinds), names, to_json(dict(select)))
+        return self.look("ready_levels", to_json(kinds), names)
 
     def do(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""

@@ -16,7 +16,7 @@ from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
 from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.limits import close, meet
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import Transaction, Value
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Levels = dict[str, list[tuple[str, int, int]]]
@@ -29,14 +29,14 @@ async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[lis
     Whoever claims here holds the one lock of the limits, so what was counted stands until the end.
     """
     await tx.lock("limits", [VERSION])
-    hand = _Hand(tx, claim.worker, now)
+    hand = _Hand(tx, claim, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     wanted = claim.wanted
     for executor, room in claim.room:
         left = min(room, wanted)
         while left > 0 and hand.doorway.parked < MOST_HELD:
             levels: Levels = {}
-            for lane, queue, priority, oldest in await tx.levels([executor], queues):
+            for lane, queue, priority, oldest in await tx.levels([executor], queues, claim.select):
                 if may_take(lane, claim.offer):
                     levels.setdefault(queue, []).append((lane, priority, oldest))
             names = rotate(sorted(levels) if queues is None else queues, claim.turn)
@@ -55,9 +55,10 @@ async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[lis
 class _Hand:
     """What one claim has in hand."""
 
-    def __init__(self, tx: Transaction, worker: str, now: Now) -> None:
+    def __init__(self, tx: Transaction, claim: Claim, now: Now) -> None:
         self.tx = tx
-        self.worker = worker
+        self.worker = claim.worker
+        self.select = (to_json(dict(claim.select)),) if claim.select else ()
         self.now = now
         self.doorway = Doorway(now)
         self.claimed: list[Task] = []
@@ -71,7 +72,7 @@ class _Hand:
             most = min(wanted, self.doorway.queue_room(queue)) if queue in levels else 0
             if most > 0 and len(queues) > 1:
                 lanes = dict.fromkeys(lane for lane, _, _ in levels[queue])
-                most = min(most, sum([await self.tx.value("count_ready", queue, lane, most) for lane in lanes]))
+                most = min(most, sum([(await self._look("count", queue, lane, most))[0] for lane in lanes]))
             counts.append(most)
         return [(queue, share) for queue, share in zip(queues, share_out(wanted, counts), strict=True) if share]
 
@@ -81,8 +82,12 @@ class _Hand:
         rows: list[Row] = []
         for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
             if len(rows) < size:
-                rows += await self.tx.rows("ready_rows", queue, lane, priority, size - len(rows))
+                rows += await self._look("rows", queue, lane, priority, size - len(rows))
         return await self._judge(rows, share)
+
+    async def _look(self, what: str, *values: Value) -> list[Any]:
+        """Return what a statement says of the ready rows, or of those that have the labels."""
+        return await self.tx.rows(f"{'selected' if self.select else 'ready'}_{what}", *values, *self.select)
 
     async def _judge(self, rows: Sequence[Row], share: int) -> bool:
         tasks = [task_of(row) for row in rows]

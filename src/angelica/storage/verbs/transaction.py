@@ -83,8 +83,10 @@ class Transaction(Statements, Protocol):
         """Keep others from what bears these names until the end of the transaction."""
         ...
 
-    async def levels(self, executors: Sequence[str], queues: Sequence[str] | None) -> Sequence[Sequence[Any]]:
-        """Return the levels that have ready rows: (executor, queue, priority, oldest `run_at`) and perhaps more."""
+    async def levels(
+        self, kinds: Sequence[str], queues: Sequence[str] | None, select: Mapping[str, str]
+    ) -> Sequence[Sequence[Any]]:
+        """Return the levels that have ready rows (with the labels of `select`): (lane, queue, priority, oldest)."""
         ...
 
     def count(self, queue: str, state: str, n: int) -> None:

@@ -166,6 +166,20 @@ select
     (select value from angelica.meta where key = 'limits') as edition
 from found f
 
+-- The same for a worker that takes only tasks with the labels $4 and $5 (names, values): it looks at every ready row.
+-- verb: selected_levels
+select
+    t.executor, t.queue, t.priority, min(t.run_at) as oldest, least(count(*), $3::bigint) as ready,
+    (select value from angelica.meta where key = 'limits') as edition
+from angelica.tasks t
+where t.state = 'queued' and t.held is null and ($2::text[] is null or t.queue = any ($2))
+    and split_part(t.executor, ';', 1) = any ($1::text[])
+    and not exists (
+        select 1 from unnest($4::text[], $5::text[]) s (name, value)
+        left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
+    )
+group by t.executor, t.queue, t.priority
+
 -- The columns of a task that has just been taken, the rare parts only where there can be any.
 -- fragment: taken
 p.lane, t.id, t.function, t.version, t.run_at, t.created_at, t.payload, t.policy, t.trace_id, t.attempt, t.revision,
@@ -263,6 +277,45 @@ from (select) one left join taken on true
 -- The same claim inside a transaction of several statements, with the late ones told by name.
 -- verb: take
 with picked as materialized (${picked}),
+taken as (
+    update angelica.tasks t set
+        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+    from picked p
+    where t.ctid = p.place and not p.late
+    returning t.queue as queue, ${taken}
+),
+moved as (
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
+),
+counted as (${add_moved})
+select
+    case when (select bool_or(late) from picked) then array(
+        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
+    ) end as late,
+    ${notify} as told,
+    taken.*
+from (select) one left join taken on true
+
+-- The same for a worker that takes only tasks with the labels $9 and $10.
+-- verb: take_selected
+with picked as materialized (
+    select l.lane, r.place, r.late
+    from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+    cross join lateral (
+        select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
+        from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+            and t.priority = l.priority
+            and not exists (
+                select 1 from unnest($9::text[], $10::text[]) s (name, value)
+                left join angelica.labels b on b.task_id = t.id and b.name = s.name
+                where b.value is distinct from s.value
+            )
+        order by t.run_at, t.id limit l.wanted for update skip locked
+    ) r
+),
 taken as (
     update angelica.tasks t set
         state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1

@@ -15,7 +15,8 @@ select json_agg(json_build_array(n.gate, l.declared, l.override, l.bucket, (
     select count(*) from angelica.passes p where p.gate = n.gate and not p.refund
 )) order by n.gate)
 from (
-    select gate from angelica.limits union select gate from angelica.passes where not refund
+    select gate from angelica.limits where declared <> '{}' or override <> '{}' or bucket is not null
+    union select gate from angelica.passes where not refund
 ) n left join angelica.limits l on l.gate = n.gate
 
 -- The gates of queues and functions.
@@ -142,8 +143,8 @@ select json_agg(json_build_array(d.id, d.executor)) from (
 update angelica.tasks t set held = e.value ->> 1, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
--- verb: count_ready
-select count(*) from (
+-- verb: ready_count
+select json_build_array(count(*)) from (
     select 1 from angelica.tasks
     where state = 'queued' and held is null and queue = $1 and executor = $2 limit $3::bigint
 ) c
@@ -154,6 +155,29 @@ select json_agg(${task} order by t.run_at, t.id) from (
     select * from angelica.tasks
     where state = 'queued' and held is null and queue = $1 and executor = $2 and priority = $3::int
     order by run_at, id limit $4::bigint for update skip locked
+) t
+
+-- The same two for a worker that takes only tasks with certain labels.
+-- verb: selected_count
+select json_build_array(count(*)) from (
+    select 1 from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = $1 and t.executor = $2
+        and not exists (
+            select 1 from jsonb_each_text($4::text::jsonb) s (name, value)
+            left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
+        )
+    limit $3::bigint
+) c
+
+-- verb: selected_rows
+select json_agg(${task} order by t.run_at, t.id) from (
+    select * from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = $1 and t.executor = $2 and t.priority = $3::int
+        and not exists (
+            select 1 from jsonb_each_text($5::text::jsonb) s (name, value)
+            left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
+        )
+    order by t.run_at, t.id limit $4::bigint for update skip locked
 ) t
 
 -- verb: start

@@ -55,8 +55,8 @@ select json_group_array(json_array(level.executor, level.queue, level.priority, 
 )))
 from level where level.priority is not null
 
--- verb: count_ready
-select count(*) from (
+-- verb: ready_count
+select json_array(count(*)) from (
     select 1 from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2 limit ?3
 )
@@ -66,6 +66,41 @@ select json_group_array(${task}) from (
     select * from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2 and priority = ?3
     order by run_at, id limit ?4
+)
+
+-- The same three for a worker that takes only tasks with certain labels: they look at every ready row.
+-- verb: selected_levels
+select json_group_array(json_array(executor, queue, priority, oldest)) from (
+    select t.executor, t.queue, t.priority, min(t.run_at) as oldest from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and (?2 is null or t.queue in (select value from jsonb_each(?2)))
+        and exists (select 1 from jsonb_each(?1) k where t.executor >= k.value and t.executor < k.value || '<')
+        and not exists (
+            select 1 from jsonb_each(?3) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    group by t.executor, t.queue, t.priority
+)
+
+-- verb: selected_count
+select json_array(count(*)) from (
+    select 1 from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and t.queue = ?1 and t.executor = ?2
+        and not exists (
+            select 1 from jsonb_each(?4) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    limit ?3
+)
+
+-- verb: selected_rows
+select json_group_array(${task}) from (
+    select * from tasks t indexed by ready
+    where t.state = 'queued' and t.held is null and t.queue = ?1 and t.executor = ?2 and t.priority = ?3
+        and not exists (
+            select 1 from jsonb_each(?5) s left join labels l on l.task_id = t.id and l.name = s.key
+            where l.value is not s.value
+        )
+    order by t.run_at, t.id limit ?4
 )
 
 -- The usual claim in one look: one lane of its kind, and only one level of priority in it. ?3 is the room; gives the

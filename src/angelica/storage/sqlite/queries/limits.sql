@@ -9,7 +9,8 @@ select json_group_array(json_array(n.gate, l.declared, l.override, l.bucket, (
     select count(*) from passes where gate = n.gate and not refund
 )))
 from (
-    select gate from limits union select gate from passes where not refund order by 1
+    select gate from limits where declared <> '{}' or override <> '{}' or bucket is not null
+    union select gate from passes where not refund order by 1
 ) n left join limits l on l.gate = n.gate
 
 -- The gates of queues and functions.

@@ -145,6 +145,12 @@ delete from fires where (schedule_id, fire_time, slot) in (
     where keep_until <= ?1 order by keep_until limit ?2
 )
 
+-- Unfinished runs whose task has ended or is gone (see stale_runs.py).
+-- verb: stale_runs
+select json_group_array(json_array(r.schedule_id, r.task_id, coalesce(t.finished_at, ?1), t.state))
+from runs r left join tasks t on t.id = r.task_id
+where t.id is null or +t.state in ('succeeded', 'failed', 'cancelled')
+
 -- verb: insert_runs
 insert into runs (schedule_id, task_id, waits_for)
 select value ->> 0, value ->> 1, value ->> 2 from jsonb_each(?1) where true order by key

@@ -13,6 +13,7 @@ __version__ = "0.2.0.dev0"
 
 _HOMES = {
     "angelica.contrib.background": ("BackgroundTasks",),
+    "angelica.domain.gates": ("Limit",),
     "angelica.domain.retry": ("Exponential", "Fixed", "Linear", "Profile", "exponential_backoff"),
     "angelica.domain.task": ("Unique",),
     "angelica.engine": ("Engine",),

@@ -1,4 +1,5 @@
 from angelica.contrib.background import DurableTasks as BackgroundTasks
+from angelica.domain.gates import Limit as Limit
 from angelica.domain.retry import Exponential as Exponential
 from angelica.domain.retry import Fixed as Fixed
 from angelica.domain.retry import Linear as Linear
@@ -67,6 +68,7 @@ __all__ = [
     "IdempotencyMismatch",
     "InvalidArguments",
     "InvalidValue",
+    "Limit",
     "Linear",
     "NotCancellable",
     "NotFinished",

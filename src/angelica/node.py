@@ -15,6 +15,7 @@ from angelica.runtime.duty import Duty
 from angelica.runtime.identity import here, host_name, lives, pid_started
 from angelica.runtime.janitor import Host, Janitor
 from angelica.runtime.journal import Journal
+from angelica.runtime.limits_desk import declared
 from angelica.runtime.means import Means
 from angelica.runtime.promoter import Promoter
 from angelica.runtime.pulse import LeaseTimes
@@ -150,6 +151,8 @@ class Node:
     async def _declare(self) -> float:
         now = self._clock.wall()
         await self._storage.put_functions([function.row(seen_at=now) for function in self._registry])
+        if self._durable:
+            await self._storage.put_limits(declared(self._registry), now=self._clock.now())
         if self._declare_schedules is not None:
             await self._declare_schedules()
         return DECLARE_EVERY

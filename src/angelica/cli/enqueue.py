@@ -31,6 +31,7 @@ from angelica.errors import AngelicaError
 @click.option("--retries", type=int, help="Tries after the first one.")
 @click.option("--timeout", metavar="DURATION", help="At most so long for one attempt.")
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label; may be repeated.")
+@click.option("--limit", "limits", multiple=True, metavar="KEY", help="A key of its limits, or name/key; repeatable.")
 @click.option("--requires", multiple=True, metavar="K=V", help="A label that the worker must have; may be repeated.")
 @click.option("--wait", is_flag=True, help="Stream its log; exit 0 if it succeeded, 1 if not.")
 @common
@@ -41,6 +42,7 @@ def command(
     source: str | None,
     labels: tuple[str, ...],
     requires: tuple[str, ...],
+    limits: tuple[str, ...],
     wait: bool,
     **settings: Any,
 ) -> int:
@@ -55,6 +57,8 @@ def command(
         body["kwargs"] = kwargs
     if labels:
         body["labels"] = dict(map(_pair, labels))
+    if limits:
+        body["limits"] = list(limits)
     if requires:
         body["requires"] = dict(map(_pair, requires))
     return asyncio.run(_submit(body, wait=wait))

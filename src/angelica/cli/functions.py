@@ -9,6 +9,7 @@ import click
 
 from angelica.cli import output
 from angelica.cli.group import group
+from angelica.cli.limit_options import changes_of, limit_options
 from angelica.cli.output import Column
 from angelica.cli.state import common, given
 from angelica.cli.target import opened
@@ -25,7 +26,7 @@ COLUMNS: Final = (
 
 @group("functions")
 def command() -> None:
-    """List and show registered functions."""
+    """List and show registered functions, and set their limits."""
 
 
 @command.command("list")
@@ -51,5 +52,21 @@ def show(name: str) -> None:
     async def run() -> None:
         async with opened(options) as target:
             output.one(await target.function(name), options, key="name")
+
+    asyncio.run(run())
+
+
+@command.command("set")
+@click.argument("name")
+@limit_options
+@common
+def set_function(*, name: str, **fields: str | None) -> None:
+    """Set how many tasks of a function may run at once and begin in a period; it holds everywhere within a second."""
+    options = given()
+    body = changes_of(**fields)
+
+    async def run() -> None:
+        async with opened(options) as target:
+            output.one(await target.ask("PATCH", "functions", name, body=body), options, key="name")
 
     asyncio.run(run())

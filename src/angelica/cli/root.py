@@ -24,6 +24,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "enqueue": ("angelica.cli.enqueue", "Submit a task."),
     "tasks": ("angelica.cli.tasks", "List, show, follow, cancel and retry tasks."),
     "functions": ("angelica.cli.functions", "List and show registered functions."),
+    "queues": ("angelica.cli.queues", "List, pause and limit queues."),
+    "limits": ("angelica.cli.limits", "List and set limits by key."),
     "workers": ("angelica.cli.workers", "List workers."),
     "breakers": ("angelica.cli.breakers", "List circuit breakers; keep one open or closed."),
     "schedules": ("angelica.cli.schedules", "List, add, change, run, import and apply schedules."),

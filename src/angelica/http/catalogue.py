@@ -10,6 +10,7 @@ from angelica.errors import NotFound
 from angelica.http.answers import Answer, json_answer
 from angelica.http.call import Call
 from angelica.http.views import moment
+from angelica.runtime.limits_desk import settings_in, settings_view
 from angelica.storage.protocol import FunctionRow
 
 
@@ -26,7 +27,9 @@ async def function(call: Call) -> Answer:
     if not rows:
         raise NotFound(f"no function is called {name!r}; see GET /functions")
     newest = max(rows, key=lambda row: row.version)
-    return json_answer({**function_view(newest), "versions": sorted(row.version for row in rows)})
+    limits = settings_in(await call.host.service.limits.rows("function"), f"function:{name}")
+    versions = sorted(row.version for row in rows)
+    return json_answer({**function_view(newest), "versions": versions, "limits": settings_view(limits, "function")})
 
 
 def function_view(row: FunctionRow) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from functools import partial
 from angelica.http import (
     breakers,
     catalogue,
+    limits,
     logs,
     openapi,
     pages,
@@ -40,6 +41,7 @@ def endpoints() -> tuple[Endpoint, ...]:
         *_catalogue(),
         *workers.endpoints(),
         *breakers.endpoints(),
+        *limits.endpoints(),
         *_system(),
         *_pages(),
     )

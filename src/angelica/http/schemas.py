@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from angelica.http.limit_schemas import LIMIT_SCHEMAS
 from angelica.http.logs import LineView
 from angelica.http.problems import KINDS
 from angelica.http.schedule_schemas import SCHEMAS
@@ -42,6 +43,7 @@ NEW_TASK: Final = {
         priority={"type": "integer", "minimum": -128, "maximum": 127, "default": 0},
         version=nullable({"type": "integer", "minimum": 0}),
         labels=TEXTS,
+        limits={"type": "array", "items": TEXT, "description": "Keys of its limits, or names, or name/key."},
         requires={**TEXTS, "description": 'Labels that the worker must have, all of them: {"gpu": "true"}.'},
         headers=TEXTS,
         extensions={"type": "object"},
@@ -292,4 +294,4 @@ def components() -> dict[str, Schema]:
     parts = {**task["properties"], **dict.fromkeys(INPUT_FIELDS, ANY)}
     part = {"type": "object", "description": "A task, or the members that `fields=` names.", "properties": parts}
     own = {n: s for n, s in made.items() if n != "TaskView"}
-    return {"Task": task, **own, "TaskPart": part, **OTHERS, **SCHEMAS}
+    return {"Task": task, **own, "TaskPart": part, **OTHERS, **SCHEMAS, **LIMIT_SCHEMAS}

@@ -13,7 +13,7 @@ from angelica.http.query import Parameter
 Handler = Callable[[Call], Awaitable[Answer]]
 Scope = Literal["open", "read", "submit", "operate", "schedule"]
 
-SLASHED: Final = frozenset({"worker_id"})
+SLASHED: Final = frozenset({"worker_id", "key"})
 """Path parameters whose values may hold slashes, as they stand or escaped."""
 
 ONLY_JSON: Final = (JSON,)

@@ -46,10 +46,14 @@ class StoredFunction:
 
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the unique key that the declared template gives for these arguments (JSON values)."""
+        return fill_template(template, self.named(args, kwargs))
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments (JSON values) by their names, with the defaults of the others."""
         properties: Mapping[str, Any] = self._schema.get("properties", {})
         bound = {name: shape["default"] for name, shape in properties.items() if "default" in shape}
         bound.update(zip(self._schema.get("x-positional", ()), args, strict=False))
-        return fill_template(template, {**bound, **kwargs})
+        return {**bound, **kwargs}
 
 
 class Catalogue:

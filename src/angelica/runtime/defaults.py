@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from angelica import strict_json
 from angelica.clock import SECOND
+from angelica.domain.gates import Limit, check_name
 from angelica.domain.ids import IdStrategy
 from angelica.domain.retry import PROFILES, Backoff, Profile, backoff_from_dict, backoff_to_dict
 from angelica.domain.task import DEFAULT_POLICY, NOTHING, Executor, Policy, Unique
@@ -27,8 +28,9 @@ CustomBackoff = Callable[[int], float]
 class Defaults:
     """The declared part of a function that a submit needs; every process can have it from the store.
 
-    `expires` (microseconds) is how long a task may wait past its due time. `uses` names breakers; an attempt that
-    takes longer than `latency` (microseconds) counts as slow there. `unique`'s key may hold `{parameter}`.
+    `max_running` and `rate` are declared of all its tasks together, `limits` by key, each with its name. `expires`
+    (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`. `uses` names
+    breakers; an attempt that takes longer than `latency` (microseconds) counts as slow there.
     """
 
     name: str
@@ -46,13 +48,15 @@ class Defaults:
     id_strategy: IdStrategy = "uuid7"
     uses: tuple[str, ...] = ()
     latency: int | None = None
+    limits: tuple[Limit, ...] = ()
+    max_running: int | None = None
+    rate: str | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        return self.id_strategy == "uuid7" and not (
-            self.labels or self.requires or self.unique or self.expires or self.uses
-        )
+        rare = self.labels or self.requires or self.unique or self.expires or self.limits or self.uses
+        return self.id_strategy == "uuid7" and not rare
 
 
 def defaults_to_text(defaults: Defaults) -> str:
@@ -78,6 +82,9 @@ def defaults_to_text(defaults: Defaults) -> str:
             "id_strategy": defaults.id_strategy,
             "uses": list(defaults.uses),
             "latency": None if defaults.latency is None else defaults.latency / SECOND,
+            "limits": [{"name": limit.name, "key": limit.key, **limit.settings} for limit in defaults.limits],
+            "max_running": defaults.max_running,
+            "rate": defaults.rate,
         }
     )
 
@@ -109,6 +116,9 @@ def defaults_from_text(name: str, version: int, executor: Executor, text: str) -
         id_strategy=form["id_strategy"],
         uses=tuple(form.get("uses", ())),
         latency=None if form.get("latency") is None else round(form["latency"] * SECOND),
+        limits=tuple([Limit(**limit) for limit in form.get("limits", ())]),
+        max_running=form.get("max_running"),
+        rate=form.get("rate"),
     )
 
 
@@ -132,8 +142,7 @@ def read_defaults(
         except ValueError as error:
             raise InvalidValue(f"/{key}", f"{error} (in the declaration of {name})") from None
 
-    profile = read("profile", _choice(*profiles), None)
-    grade = profiles[profile] if profile else None
+    grade = profiles.get(read("profile", _choice(*profiles), None))
     policy = Policy(
         timeout=DEFAULT_POLICY.timeout if grade is None else round(grade.timeout * SECOND),
         retries=read("retries", fields.retries, DEFAULT_POLICY.retries if grade is None else grade.retries),
@@ -160,6 +169,9 @@ def read_defaults(
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
         uses=read("uses", fields.uses, ()),
         latency=read("latency", fields.latency, None),
+        limits=_named(read("limits", fields.declared_limits, ()), name),
+        max_running=read("max_running", fields.max_running, None),
+        rate=read("rate", fields.rate, None),
     )
 
 
@@ -167,13 +179,27 @@ def _check(given: Mapping[str, Any], name: str) -> None:
     for key in given:
         if key in UNSERVED:
             raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
-    if given.get("requires") and given.get("durable") is False:
-        raise InvalidValue("/requires", f"excludes durable=False, which stays in its process (in {name})")
-    if given.get("uses") and given.get("durable") is False:
-        raise InvalidValue("/uses", f"excludes durable=False: breakers are in the store (in {name})")
+    for key in ("requires", "limits", "max_running", "rate", "uses"):
+        if given.get(key) and given.get("durable") is False:
+            raise InvalidValue(f"/{key}", f"excludes durable=False, which stays in its process (in {name})")
     for key in ("latency", "trip_on"):
         if given.get(key) is not None and not given.get("uses"):
             raise InvalidValue(f"/{key}", f"says when a breaker trips: name it with uses= (in {name})")
+
+
+def _named(limits: tuple[Limit, ...], name: str) -> tuple[Limit, ...]:
+    """Give limits without a name that of their function, numbered from the second on."""
+    names = [limit.name or (f"{name}.{place}" if place else name) for place, limit in enumerate(limits)]
+    try:
+        for each in names:
+            check_name(each)
+    except ValueError as error:
+        raise InvalidValue(
+            "/limits", f"the name of a limit {error}", hint='give it one: Limit(…, name="tenant")'
+        ) from None
+    if len(set(names)) < len(names):
+        raise InvalidValue("/limits", f"two limits of {name} have the same name", rule="duplicate")
+    return tuple([replace(limit, name=each) for limit, each in zip(limits, names, strict=True)])
 
 
 def _durable(value: bool, executor: Executor, name: str) -> bool:  # noqa: FBT001 - what was declared

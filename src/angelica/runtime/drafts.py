@@ -29,6 +29,7 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "unique": fields.unique,
     "labels": fields.labels,
     "requires": fields.requires,
+    "limits": fields.limits,
     "headers": fields.headers,
     "extensions": fields.extensions,
     "task_id": fields.task_id,
@@ -50,9 +51,7 @@ UNSERVED: Final = {
     "callback": "webhooks come with a later version",
     "callback_url": "webhooks come with a later version",
     "resources": "placement by resources comes with a later version",
-    "concurrency_key": "limits come with a later version",
-    "limits": "limits come with a later version",
-    "rate": "limits come with a later version",
+    "concurrency_key": "is called limits here: a list of keys",
     "connection": "enqueueing in your own transaction comes with PostgreSQL in a later version",
 }
 """Fields that are known and not served yet: refused, never accepted and ignored."""

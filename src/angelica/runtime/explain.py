@@ -8,11 +8,13 @@ from urllib.parse import quote
 
 from angelica.clock import Now
 from angelica.domain import reasons
+from angelica.domain.gates import gate_of, is_gate
 from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
 from angelica.runtime.explain_breaker import why_broken
 from angelica.runtime.fleet import is_live, takes
+from angelica.runtime.limited import why_shut
 from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
 
 CLOSEST: Final = 3
@@ -36,11 +38,15 @@ async def explain(task: Task, storage: Storage) -> Why | None:
     if task.held is not None and task.held.startswith("breaker:"):
         return await why_broken(task.held, storage, await storage.time())
     rows, now = await storage.list_workers(), await storage.time()
+    limits = {row.gate: row for row in await storage.list_limits()}
     if task.held is not None:
-        return _held(task, rows, now)
+        return why_shut(task.held, limits, now) if is_gate(task.held) else _held(task, rows, now)
     missing = no_worker(task, rows, now)
     if missing is not None:
         return missing
+    shut = why_shut(gate_of("queue", task.queue), limits, now)
+    if shut.code != reasons.AHEAD:
+        return shut
     ahead = await storage.count_ahead(task)
     text = f"{_count(ahead, 'task')} of the queue {task.queue} {'is' if ahead == 1 else 'are'} ahead of it."
     if not ahead:

@@ -11,6 +11,7 @@ from angelica.current import CURRENT
 from angelica.domain.events import Event, TasksSubmitted
 from angelica.domain.task import NewTask, Task
 from angelica.domain.value import maker
+from angelica.runtime.depth import Depth
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.hooks import Hooks
 from angelica.runtime.options import NO_OPTIONS, Options
@@ -46,7 +47,7 @@ class Express:
     So nothing of it can be refused, and all it needs are its arguments as text and a place in the queue.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - called once, each by its name
         self,
         storage: Storage,
         lane: Lane | None,
@@ -57,6 +58,7 @@ class Express:
         emit: Callable[[Event], None],
         check_open: Callable[[Parent | None], None],
         memory_bound: int | None,
+        depth: Depth,
     ) -> None:
         self._storage = storage
         self._lane = lane
@@ -67,6 +69,7 @@ class Express:
         self._count = 0
         self._check_open = check_open
         self._memory_bound = memory_bound
+        self._depth = depth
 
     def admits(self, function: Function[..., Any], options: Options, count: int) -> bool:
         """Whether `count` calls of a function may go this way. Raises `ShuttingDown`."""
@@ -76,6 +79,7 @@ class Express:
             or self._memory_bound is None
             or CURRENT.get() is not None
             or self._hooks.concern_submits
+            or (function.durable and self._depth.is_bounded(function.defaults.queue))
         ):
             return False
         self._check_open(None)
@@ -87,6 +91,8 @@ class Express:
         spec = self._make(function.defaults, function.encode(args, kwargs), now.wall)
         lane = self._lane
         if function.durable or lane is None:
+            if self._depth.is_old(now):
+                await self._depth.look(now)
             await self._storage.enqueue_many((spec,), now=now)
         else:
             lane.put(spec, now=now)
@@ -103,6 +109,8 @@ class Express:
         make, encode, defaults, wall = self._make, function.encode, function.defaults, now.wall
         specs = [make(defaults, encode(args, kwargs), wall) for args, kwargs in calls]
         storage = self._storage if function.durable or self._lane is None else self._lane
+        if self._depth.is_old(now):
+            await self._depth.look(now)
         await storage.enqueue_many(specs, now=now)
         self._emit(TasksSubmitted(tuple(specs)))
         return specs

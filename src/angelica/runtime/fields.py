@@ -11,9 +11,10 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from angelica import strict_json
-from angelica.domain.gates import check_name
+from angelica.domain.gates import MOST_LIMITS, Limit, check_key, check_name
 from angelica.domain.ids import check_id
 from angelica.domain.labels import read_labels
+from angelica.domain.limits import MOST, rate_text, read_rate
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear, backoff_from_dict, check_backoff
 from angelica.domain.task import PRIORITY_RANGE, Unique
 from angelica.durations import parse_duration, parse_moment
@@ -58,6 +59,32 @@ priority: Final = integer(*PRIORITY_RANGE)
 version: Final = integer(0, 2**32 - 1)
 retries: Final = integer(0, MAX_RETRIES)
 max_crashes: Final = integer(0, MAX_RETRIES)
+
+
+max_running: Final = integer(0, MOST)
+
+
+def rate(value: Any) -> str:
+    """A rate like `100/m`, in its normal form."""
+    return rate_text(read_rate(value))
+
+
+def declared_limits(value: Any) -> tuple[Limit, ...]:
+    """The limits that a function declares."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, Limit) for each in value):
+        raise ValueError('must be a list like [Limit(key="{tenant}", max_running=3)]')
+    if len(value) > MOST_LIMITS:
+        raise Wrong(f"must have at most {MOST_LIMITS} items", "too_large", max=MOST_LIMITS)
+    return tuple(value)
+
+
+def limits(value: Any) -> tuple[str, ...]:
+    """The limits that a task names: `key`, `name` or `name/key`."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f'must be a list like ["acme"], not {kind_of(value)}')  # noqa: TRY004 - as above
+    if len(value) > MOST_LIMITS:
+        raise Wrong(f"must have at most {MOST_LIMITS} items", "too_large", max=MOST_LIMITS)
+    return tuple([check_key(each) for each in value])
 
 
 def name(value: Any) -> str:

@@ -145,8 +145,9 @@ class Function(Generic[P, R]):
         """Return this function with other options for its submits.
 
         Takes the fields of a request: queue, priority, delay (seconds, text or timedelta) or run_at / at (text or
-        aware datetime), timeout, retries, backoff, retry_on, unique, labels, requires, headers, extensions, task_id,
-        version, result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for several.
+        aware datetime), timeout, retries, backoff, retry_on, unique, labels, requires, limits, headers, extensions,
+        task_id, version, result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for
+        several.
         """
         if "at" in options:
             options["run_at"] = options.pop("at")
@@ -218,6 +219,10 @@ class Function(Generic[P, R]):
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the unique key of a call of JSON values: `{parameter}` in the declared key stands for its argument."""
         return fill_template(template, self.prepare().named(args, kwargs))
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments of a call of JSON values by their names, with the defaults of the others."""
+        return self.prepare().named(args, kwargs)
 
     def row(self, *, seen_at: int) -> FunctionRow:
         """Return what the store keeps of it."""

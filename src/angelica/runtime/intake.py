@@ -71,7 +71,7 @@ class Intake:
         self._emit = emit
         self._state = state
         max_depth, self._memory_bound = bounds
-        self._depth = None if max_depth is None else Depth(storage, clock, max_depth)
+        self._depth = Depth(storage, clock, max_depth)
         self.express = Express(
             storage,
             lane,
@@ -80,7 +80,8 @@ class Intake:
             make=make,
             emit=emit,
             check_open=self._check_open,
-            memory_bound=None if self._depth is not None else self._memory_bound,
+            memory_bound=self._memory_bound if max_depth is None else None,
+            depth=self._depth,
         )
 
     async def take_one(
@@ -159,8 +160,10 @@ class Intake:
                 asked = await self._ask_hooks(asked)
             payload = asked.target.encode(asked.args, asked.kwargs)
             spec = self._make.make(asked, payload, now.wall, parent)
-            if self._depth is not None and not self._is_for_lane(asked):
-                await self._depth.admit((spec.queue,))
+            if not self._is_for_lane(asked):
+                declared = [limit.name for limit in asked.target.defaults.limits]
+                strange = [limit for limit in spec.extras.limits if limit.partition("/")[0] not in declared]
+                await self._depth.admit((spec.queue,), strange)
         except StorageError:
             raise
         except AngelicaError as error:

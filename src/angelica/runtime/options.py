@@ -40,6 +40,7 @@ class Options:
     unique: Unique | None = None
     labels: Mapping[str, str] | None = None
     requires: Mapping[str, str] | None = None
+    limits: tuple[str, ...] | None = None
     headers: Mapping[str, str] | None = None
     extensions: Mapping[str, Any] | None = None
     task_id: str | None = None

@@ -20,6 +20,7 @@ from angelica.runtime.express import Lane
 from angelica.runtime.fleet import Fleet, is_live
 from angelica.runtime.functions import Call, Function
 from angelica.runtime.intake import Accepted, Intake, Replies
+from angelica.runtime.limits_desk import LimitsDesk
 from angelica.runtime.options import Options
 from angelica.runtime.predict import with_start
 from angelica.runtime.registry import FunctionRegistry
@@ -92,6 +93,7 @@ class Service:
         self._lane_waiting = None if lane is None else Waiting(lane, chance)
         self.fleet = Fleet(storage)
         self.breakers = Breakers(storage, clock)
+        self.limits = LimitsDesk(storage, clock)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from angelica.current import CURRENT
+from angelica.domain.gates import Limit, render
 from angelica.domain.ids import Snowflake, Uuid7, uuid4
 from angelica.domain.task import NO_EXTRAS, NOTHING, Extras, NewTask, Policy, Unique
 from angelica.domain.value import maker
@@ -41,6 +42,10 @@ class Target(Protocol):
 
     def unique_key(self, template: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Return the unique key that a declared template gives for these arguments (JSON values)."""
+        ...
+
+    def named(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the arguments (JSON values) by their names."""
         ...
 
 
@@ -224,8 +229,42 @@ def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
         requires=requires or NOTHING,
         uses=defaults.uses,
         latency=defaults.latency,
+        limits=_limits(asked, payload),
     )
     return NO_EXTRAS if extras == NO_EXTRAS else extras
+
+
+def _limits(asked: Asked, payload: str) -> tuple[str, ...]:
+    """Return the limits that a task counts towards, each as "name" or "name/key".
+
+    What is named takes the place of what the declared limit of that name would give; a word that is no declared name is
+    a key of the one limit that is declared, or else the name of a stored one.
+    """
+    declared = {limit.name: limit for limit in asked.target.defaults.limits}
+    found: dict[str, str] = {}
+    for word in asked.options.limits or ():
+        name, slash, _ = word.partition("/")
+        if name not in declared and not slash and len(declared) == 1:
+            name = next(iter(declared))
+            word = f"{name}/{word}"  # noqa: PLW2901 - as it is meant
+        found[word if name not in declared else name] = word
+    rest = [limit for name, limit in declared.items() if name not in found]
+    if rest:
+        stored = msgspec.json.decode(payload)
+        bound = asked.target.named(stored["args"], stored["kwargs"]) if any(limit.key for limit in rest) else NOTHING
+        for limit in rest:
+            found[limit.name] = _limit_key(limit, bound, asked.headers)
+    if found and not asked.target.defaults.durable:
+        name = asked.target.defaults.name
+        raise InvalidValue("/limits", f"a task of {name} stays in its process: it is not durable")
+    return tuple(found.values())
+
+
+def _limit_key(limit: Limit, bound: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+    try:
+        return f"{limit.name}/{render(limit.key, bound, headers)}" if limit.key else limit.name
+    except ValueError as error:
+        raise InvalidValue("/limits", str(error), rule="template") from None
 
 
 def _digest(name: str, payload: str, options: Options) -> str:

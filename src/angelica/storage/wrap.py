@@ -47,46 +47,16 @@ from angelica.storage.wrap_schedules import (
 
 T = TypeVar("T")
 
-WRITES: Final = (
-    SCHEDULE_WRITES
-    | LIMIT_WRITES
-    | frozenset(
-        {
-            "enqueue_many",
-            "exchange",
-            "heartbeat",
-            "end_worker",
-            "promote_due",
-            "park_unmet",
-            "cancel_many",
-            "delete_tasks",
-            "prune",
-            "append_logs",
-            "annotate",
-            "put_functions",
-            "control_workers",
-        }
-    )
+_WRITES: Final = (
+    "enqueue_many exchange heartbeat end_worker promote_due park_unmet cancel_many delete_tasks prune "
+    "append_logs annotate put_functions control_workers"
 )
-READS: Final = (
-    SCHEDULE_READS
-    | LIMIT_READS
-    | frozenset(
-        {
-            "expired",
-            "get_tasks",
-            "list_tasks",
-            "read_logs",
-            "read_attempts",
-            "list_functions",
-            "list_workers",
-            "counts",
-            "count_held",
-            "count_ahead",
-            "time",
-        }
-    )
+WRITES: Final = SCHEDULE_WRITES | LIMIT_WRITES | frozenset(_WRITES.split())
+_READS: Final = (
+    "expired get_tasks list_tasks read_logs read_attempts list_functions list_workers counts count_held "
+    "count_ahead time"
 )
+READS: Final = SCHEDULE_READS | LIMIT_READS | frozenset(_READS.split())
 
 
 class Wrapping(WrappedLimits):

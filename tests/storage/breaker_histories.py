@@ -1,4 +1,4 @@
-"""Generated histories in which downstreams fail: breakers that trip and close, and operators who force them."""
+"""Generated histories in which downstreams fail and queues are fair: breakers that trip and close, tenants in turn."""
 
 from __future__ import annotations
 
@@ -22,15 +22,23 @@ forced = st.sampled_from([Circuit.OPEN, Circuit.CLOSED, None, None])
 names = st.sampled_from(["stripe", "mail"])
 
 
-def using(task: Any, uses: tuple[str, ...], latency: int | None) -> Any:
-    return replace(task, extras=Extras(limits=task.extras.limits, uses=uses, latency=latency))
+TENANTS: list[dict[str, str]] = [{}, {"tenant": "a"}, {"tenant": "b"}, {"tenant": "c!~;"}, {"other": "a"}]
 
 
-tasks = st.builds(using, limited, st.sampled_from(USES), st.sampled_from([None, None, 1, SECOND]))
+def using(task: Any, uses: tuple[str, ...], latency: int | None, headers: dict[str, str]) -> Any:
+    limits = task.extras.limits if uses else ()
+    return replace(task, extras=Extras(headers=headers, limits=limits, uses=uses, latency=latency))
+
+
+tasks = st.builds(
+    using, limited, st.sampled_from(USES), st.sampled_from([None, None, 1, SECOND]), st.sampled_from(TENANTS)
+)
 BREAKER_ANSWERS: dict[str, st.SearchStrategy[Op]] = {
     **LIMIT_ANSWERS,
     "submit users": op("submit", batches(tasks, 6), st.none(), st.just(False)),
     "fail": op("fail", st.integers(1, 9), names),
+    "fair": op("limit", st.sampled_from(["queue:default", "queue:q1"]), st.just({"fair": "tenant"})),
+    "unfair": op("limit", st.sampled_from(["queue:default", "queue:q1"]), st.just({"fair": None})),
     "force": op("force", names, forced),
     "half a minute": op("advance", st.sampled_from([30 * SECOND, MINUTE])),
 }
@@ -43,6 +51,7 @@ WEIGHTS = {
     "half a minute": 4,
     "relieve": 6,
     "force": 2,
+    "fair": 3,
     "promote": 2,
 }
 operations = st.sampled_from([name for name in BREAKER_ANSWERS for _ in range(WEIGHTS.get(name, 1))]).flatmap(

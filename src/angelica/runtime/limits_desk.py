@@ -16,7 +16,8 @@ from angelica.storage.limit_rules import effective
 from angelica.storage.protocol import LimitPut, LimitRow, Storage
 
 _MAX_REASON: Final = 1024
-_QUEUE_FIELDS: Final = ("max_running", "rate", "paused", "max_depth", "ageing", "reason")
+_MAX_HEADER: Final = 128
+_QUEUE_FIELDS: Final = ("max_running", "rate", "paused", "max_depth", "ageing", "fair", "reason")
 FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "queue": _QUEUE_FIELDS,
     "function": ("max_running", "rate", "reason"),
@@ -77,6 +78,7 @@ def settings_view(settings: LimitSettings, kind: str) -> dict[str, Any]:
     if kind == "queue":
         ageing = None if settings.ageing is None else settings.ageing / 1_000_000
         shown |= {"paused": settings.paused, "max_depth": settings.max_depth, "ageing": ageing}
+        shown["fair"] = settings.fair
     return shown
 
 
@@ -137,6 +139,12 @@ def _paused(value: Any) -> bool | None:
     return value or None
 
 
+def _header(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_HEADER or not value.isprintable():
+        raise ValueError(f'must be the name of a header, like "tenant", of at most {_MAX_HEADER} characters')
+    return value
+
+
 def _ageing(value: Any) -> int:
     micros = fields.duration(value)
     if micros <= 0:
@@ -150,5 +158,6 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rate": lambda value: rate_text(read_rate(value)),
     "paused": _paused,
     "ageing": _ageing,
+    "fair": _header,
     "reason": _reason,
 }

@@ -19,7 +19,7 @@ WINDOW: Final = 200
 MOST_HELD: Final = 2_000
 """How many rows one claim holds at most; the next one goes on."""
 _MANY: Final = 1 << 40
-_SETTINGS: Final = frozenset({"max_running", "rate", "paused", "max_depth", "ageing"})
+_SETTINGS: Final = frozenset({"max_running", "rate", "paused", "max_depth", "ageing", "fair"})
 
 
 class Gate:
@@ -57,7 +57,10 @@ class Doorway:
         self.passes: list[tuple[str, str, int | None]] = []
         self.parked = 0
         self.wake: Counter[str] = Counter()
+        self.served: dict[str, int] = {}
+        self.running: Counter[str] = Counter()
         self._ageing: dict[str, int] = {}
+        self._fair: dict[str, str] = {}
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have not been met, each once."""
@@ -68,6 +71,8 @@ class Doorway:
         self.known[name] = Gate(settings, bucket, running) if settings.gates else None
         if settings.ageing is not None:
             self._ageing[name] = settings.ageing
+        if settings.fair is not None:
+            self._fair[name] = settings.fair
 
     def meet_breaker(self, name: str, breaker: Breaker) -> None:
         """Take note of a breaker, by the name of its gate."""
@@ -81,6 +86,16 @@ class Doorway:
     def ageing(self, queue: str) -> int:
         """Return the ageing of a queue that has been met."""
         return self._ageing.get(f"queue:{queue}", AGEING)
+
+    def fair(self, queue: str) -> str | None:
+        """Return the header that names the tenants of a queue that has been met, None if it is not shared by them."""
+        return self._fair.get(f"queue:{queue}")
+
+    def serve(self, gate: str, task_id: str) -> None:
+        """Count a task of a fair queue at its tenant's gate."""
+        self.passes.append((gate, task_id, None))
+        self.running[gate] += 1
+        self.served[gate] = self.now.wall
 
     def shut(self, task: NewTask) -> str | None:
         """Return the first gate that holds a task back, but its queue's: a queue is never looked at beyond its room.

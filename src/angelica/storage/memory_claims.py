@@ -10,6 +10,7 @@ from angelica.domain.gates import gates_of
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
+from angelica.storage.memory_fair import take_fairly
 from angelica.storage.memory_limits import refill
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_select import selected
@@ -79,6 +80,8 @@ class _Hand:
         if doorway is None:
             rows = self._take(queue, lanes, share, AGEING)
             return self._start(rows) < len(rows)
+        if doorway.fair(queue) is not None:
+            return self._take_fairly(doorway, queue, lanes, share)
         size = max(share, WINDOW) if doorway.parked else share
         rows = self._take(queue, lanes, size, doorway.ageing(queue))
         return self._judge(doorway, rows, share)
@@ -93,8 +96,26 @@ class _Hand:
             gates.count(gate, task_id, at)
         gates.buckets.update(doorway.charged())
         gates.breakers.update(doorway.tried())
+        gates.served.update(doorway.served)
         if doorway.wake:
             refill(self.table, doorway.wake, now=self.now)
+
+    def _take_fairly(self, doorway: Doorway, queue: str, lanes: Sequence[str], share: int) -> bool:
+        ageing = doorway.ageing(queue)
+        rows, owners = take_fairly(
+            self.table,
+            doorway,
+            queue,
+            lanes,
+            share,
+            ready=lambda mine: self._ready(queue, mine),
+            take=lambda mine, count: self._take(queue, mine, count, ageing),
+        )
+        before = len(self.claimed)
+        over = self._judge(doorway, rows, share)
+        for task in self.claimed[before:]:
+            doorway.serve(owners[task.id], task.id)
+        return over
 
     def _ready(self, queue: str, lanes: Sequence[str]) -> int:
         if self.select:

@@ -27,6 +27,7 @@ class Gates:
         self.passed: dict[str, dict[str, int | None]] = {}
         self.left: Counter[str] = Counter()
         self.breakers: dict[str, Breaker] = {}
+        self.served: dict[str, int] = {}
         self._running: Counter[str] = Counter()
 
     def settings(self, gate: str) -> LimitSettings:
@@ -55,6 +56,10 @@ class Gates:
         if gate not in gates:
             gates[gate] = at
             self._running[gate] += 1
+
+    def running(self, gate: str) -> int:
+        """Return how many running tasks count at a gate."""
+        return self._running[gate]
 
     def forget(self, gate: str) -> None:
         """Forget what has begun at a gate."""

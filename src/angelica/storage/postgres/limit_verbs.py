@@ -84,6 +84,6 @@ async def _read_known(db: PostgresStatements, edition: str | None) -> Known:
             paused.add(name)
         if settings.gates and kind == "function":
             functions.append(name)
-        if (settings.gates or settings.ageing is not None) and kind == "queue":
+        if (settings.gates or settings.ageing is not None or settings.fair is not None) and kind == "queue":
             queues.add(name)
     return Known(edition, frozenset(queues), tuple(functions), frozenset(paused))

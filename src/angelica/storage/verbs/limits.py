@@ -15,6 +15,7 @@ from angelica.storage.limit_rules import Doorway, Stored, changed, effective, is
 from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved, Topic
 from angelica.storage.rows import from_json, to_json
 from angelica.storage.verbs.breakers import VERSION, breakers_of, list_breakers, put_breakers
+from angelica.storage.verbs.fair import put_served
 from angelica.storage.verbs.transaction import Statements, Transaction
 
 _ALL = 1_000
@@ -92,6 +93,7 @@ async def close(tx: Transaction, doorway: Doorway, *, now: Now) -> None:
         await _put_passes(tx, doorway.passes)
     await put_buckets(tx, doorway.charged())
     await put_breakers(tx, doorway.tried())
+    await put_served(tx, doorway)
     if doorway.wake:
         await refill(tx, doorway.wake, now=now)
 

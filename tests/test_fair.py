@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angelica.domain.fair import Tenant, in_turn, share_fairly
+from angelica.domain.fair import Tenant, share_fairly, turns
 
 tenants = st.lists(
     st.builds(
@@ -80,8 +80,7 @@ def test_ties_go_to_the_one_that_was_served_the_longest_ago() -> None:
     found = [Tenant("a", 5, 1, served=30), Tenant("b", 5, 1, served=10), Tenant("c", 5, 1, served=20)]
     assert share_fairly(found, 1) == [0, 1, 0]
     assert share_fairly(found, 4) == [1, 2, 1]
-    assert in_turn(found, [1, 2, 1]) == [1, 2, 0]
-    assert in_turn(found, [1, 0, 1]) == [2, 0]
+    assert turns(found, 5) == [1, 2, 0, 1, 2]
 
 
 @given(tenants.filter(lambda found: any(t.ready for t in found)))
@@ -90,7 +89,7 @@ def test_served_one_at_a_time_each_has_its_turn(found) -> None:
     left = [tenant._replace(running=0) for tenant in found]
     waits = dict.fromkeys([tenant.name for tenant in left if tenant.ready], 0)
     for moment in range(100, 100 + sum(tenant.ready for tenant in left)):
-        (place,) = in_turn(left, share_fairly(left, 1))
+        (place,) = turns(left, 1)
         for name in waits:
             waits[name] += 1
         waits[left[place].name] = 0

@@ -19,32 +19,29 @@ class Tenant(NamedTuple):
     served: int = NEVER
 
 
-def share_fairly(tenants: Sequence[Tenant], wanted: int) -> list[int]:
-    """Return how many of each tenant to claim, position by position, as if `wanted` came for one each time.
+def turns(tenants: Sequence[Tenant], wanted: int) -> list[int]:
+    """Return whose turn it is, as places in `tenants`, when one task after the other is taken, `wanted` in all.
 
-    Each one takes the next of the tenant with the fewest running, then of the one that was served the longest ago,
-    then by name. What was just given counts as running and as served last of all, which makes rounds of it.
+    Each time it is the tenant with the fewest running, of these the one that was served the longest ago, then the
+    first by name. What was just taken counts as running and as served last of all, which makes rounds of it.
     """
-    taken = [0] * len(tenants)
-    line = [(t.running, t.served, t.name, place) for place, t in enumerate(tenants) if t.ready > 0]
+    line = [(t.running, t.served, t.name, place, t.ready) for place, t in enumerate(tenants) if t.ready > 0]
     latest = max((t.served for t in tenants), default=NEVER)
     heapify(line)
-    for turn in range(1, wanted + 1):
-        if not line:
-            break
-        running, _, name, place = line[0]
-        taken[place] += 1
-        if taken[place] < tenants[place].ready:
-            heapreplace(line, (running + 1, latest + turn, name, place))
+    order: list[int] = []
+    while line and len(order) < wanted:
+        running, _, name, place, ready = line[0]
+        order.append(place)
+        if ready > 1:
+            heapreplace(line, (running + 1, latest + len(order), name, place, ready - 1))
         else:
             heappop(line)
+    return order
+
+
+def share_fairly(tenants: Sequence[Tenant], wanted: int) -> list[int]:
+    """Return how many of each tenant to take, position by position."""
+    taken = [0] * len(tenants)
+    for place in turns(tenants, wanted):
+        taken[place] += 1
     return taken
-
-
-def in_turn(tenants: Sequence[Tenant], shares: Sequence[int]) -> list[int]:
-    """Return the places of the tenants in the order in which their shares are started.
-
-    Those that were served the longest ago come first; this is also the order in which they are written as served.
-    """
-    places = [place for place, share in enumerate(shares) if share]
-    return sorted(places, key=lambda place: (tenants[place].running, tenants[place].served, tenants[place].name))

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from itertools import islice
+from typing import Final, TypeVar
 
-from angelica.domain.fair import NEVER, Tenant, in_turn, share_fairly
+from angelica.domain.fair import NEVER, Tenant, turns
 from angelica.domain.lanes import needs_of
 
 SORTED: Final = 5_000
 """How many rows that came without a tenant's lane one claim gives one; the next claim goes on."""
 Level = tuple[str, int, int]
-
-
-class Served(NamedTuple):
-    """What one tenant gets of a claim: its gate, its levels and how many."""
-
-    gate: str
-    levels: Sequence[Level]
-    share: int
+R = TypeVar("R")
 
 
 def is_sorted(lane: str) -> bool:
@@ -40,14 +34,13 @@ def by_tenant(queue: str, levels: Sequence[Level]) -> dict[str, list[Level]]:
     return dict(sorted(found.items()))
 
 
-def plan(
-    tenants: Mapping[str, Sequence[Level]],
-    ready: Mapping[str, int],
-    running: Mapping[str, int],
-    served: Mapping[str, int],
-    wanted: int,
-) -> list[Served]:
-    """Return how many to take of each tenant, in the order in which they are started; all but levels by gate."""
-    line = [Tenant(gate, ready[gate], running.get(gate, 0), served.get(gate, NEVER)) for gate in tenants]
-    shares = share_fairly(line, wanted)
-    return [Served(line[n].name, tenants[line[n].name], shares[n]) for n in in_turn(line, shares)]
+def order_of(ready: Mapping[str, int], running: Mapping[str, int], served: Mapping[str, int], wanted: int) -> list[str]:
+    """Return the gates of the tenants whose turn it is, one for each task; what is known of each is by gate."""
+    line = [Tenant(gate, count, running.get(gate, 0), served.get(gate, NEVER)) for gate, count in ready.items()]
+    return [line[place].name for place in turns(line, wanted)]
+
+
+def woven(order: Sequence[str], rows: Mapping[str, Sequence[R]]) -> list[R]:
+    """Return the rows of all tenants in the order of turn; there may be fewer of one than it has turns."""
+    left = {gate: iter(found) for gate, found in rows.items()}
+    return [row for gate in order for row in islice(left[gate], 1)]

@@ -107,7 +107,7 @@ class _Hand:
             doorway,
             queue,
             lanes,
-            share,
+            max(share, WINDOW) if doorway.parked else share,
             ready=lambda mine: self._ready(queue, mine),
             take=lambda mine, count: self._take(queue, mine, count, ageing),
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from angelica.domain.lanes import tenant_lane
-from angelica.storage.fair_rules import SORTED, by_tenant, is_sorted, plan
+from angelica.storage.fair_rules import SORTED, by_tenant, is_sorted, order_of, woven
 from angelica.storage.limit_rules import Doorway
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_table import Table
@@ -44,10 +45,7 @@ def take_fairly(
     names = {gate: [lane for lane, _, _ in levels] for gate, levels in tenants.items()}
     counts = {gate: min(ready(names[gate]), share) for gate in tenants}
     running = {gate: gates.running(gate) + doorway.running[gate] for gate in tenants}
-    rows: list[Row] = []
-    owners: dict[str, str] = {}
-    for gate, _, count in plan(tenants, counts, running, {**gates.served, **doorway.served}, share):
-        found = take(names[gate], count)
-        rows += found
-        owners.update((row.spec.id, gate) for row in found)
-    return rows, owners
+    order = order_of(counts, running, {**gates.served, **doorway.served}, share)
+    rows = {gate: take(names[gate], count) for gate, count in Counter(order).items()}
+    owners = {row.spec.id: gate for gate, found in rows.items() for row in found}
+    return woven(order, rows), owners

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from angelica.domain.claims import rank_levels
 from angelica.domain.lanes import tenant_lane
-from angelica.storage.fair_rules import SORTED, Level, by_tenant, is_sorted, plan
+from angelica.storage.fair_rules import SORTED, Level, by_tenant, is_sorted, order_of, woven
 from angelica.storage.limit_rules import Doorway
 from angelica.storage.rows import extras_of, to_json
 from angelica.storage.verbs.transaction import Transaction
@@ -40,16 +41,15 @@ async def rows_in_turn(
     names = to_json(list(tenants))
     running = {gate: n + doorway.running[gate] for gate, n in await tx.rows("count_passes", names)}
     served = {**dict(await tx.rows("served_of", names)), **doorway.served}
-    rows: list[Any] = []
-    owners: dict[str, str] = {}
-    for gate, levels_of, count in plan(tenants, ready, running, served, share):
-        found: list[Any] = []
-        for lane, priority in rank_levels(levels_of, now=doorway.now, ageing=doorway.ageing(queue)):
+    order = order_of(ready, running, served, share)
+    rows: dict[str, list[Any]] = {}
+    for gate, count in Counter(order).items():
+        found = rows[gate] = []
+        for lane, priority in rank_levels(tenants[gate], now=doorway.now, ageing=doorway.ageing(queue)):
             if len(found) < count:
                 found += await look("rows", queue, lane, priority, count - len(found))
-        rows += found
-        owners.update((row[0], gate) for row in found)
-    return rows, owners
+    owners = {row[0]: gate for gate, found in rows.items() for row in found}
+    return woven(order, rows), owners
 
 
 async def put_served(tx: Transaction, doorway: Doorway) -> None:

@@ -95,7 +95,8 @@ class _Hand:
             kind = kind_of(levels[0][0])
             found = await self.tx.levels([kind], [queue], self.claim.select)
             levels = [(lane, n, oldest) for lane, _, n, oldest in found if may_take(lane, self.claim.offer)]
-        rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, share, self._look)
+        size = max(share, WINDOW) if self.doorway.parked else share
+        rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, size, self._look)
         before = len(self.claimed)
         over = await self._judge(rows, share)
         for task in self.claimed[before:]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
-from angelica.domain.lanes import lane_of
+from angelica.domain.lanes import lane_of, tenant_lane
 from angelica.domain.retry import Backoff, Exponential
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -90,7 +90,8 @@ class Extras:
     labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
     the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
     limits that it counts towards, each as "name" or "name/key". `uses` are the downstreams that it calls, each with a
-    breaker; an attempt that takes longer than `latency` (microseconds) counts as slow there.
+    breaker; an attempt that takes longer than `latency` (microseconds) counts as slow there. `tenant` is whose it is
+    in a queue that was fair when it was submitted.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -105,6 +106,7 @@ class Extras:
     limits: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     latency: int | None = None
+    tenant: str | None = None
 
 
 NO_EXTRAS: Final = Extras()
@@ -138,8 +140,9 @@ class NewTask:
     @property
     def lane(self) -> str:
         """What it needs of a worker, as one text (`domain.lanes`)."""
-        requires = self.extras.requires
-        return lane_of(self.executor, requires) if requires else self.executor
+        requires, tenant = self.extras.requires, self.extras.tenant
+        lane = lane_of(self.executor, requires) if requires else self.executor
+        return lane if tenant is None else tenant_lane(lane, tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,8 @@ class Completer:
         self.problem = None
         if claim is not None:
             self._hungry |= _still_hungry(claim, reply)
+            if reply.claimed:
+                self._room.hoards = not reply.gated
         self._on_written(Written(ends, reply))
         return True
 

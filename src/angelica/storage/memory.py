@@ -98,7 +98,9 @@ class MemoryStorage(MemoryBreakers):
             if self._keep_ended is not None:
                 table.trim(self._keep_ended)
         self._ring()
-        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+        passed = table.gates.passed
+        gated = any(task.spec.id in passed for task in claimed) if passed else False
+        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         with self._lock:

@@ -150,12 +150,14 @@ class Note:
 class Exchanged:
     """`accepted[i]` answers `ends[i]`; `claimed` are the tasks now held; `lapsed` were ended at the claim.
 
-    `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled).
+    `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled). `gated`:
+    some of the claimed count at a limit or as their tenant's, so what waits at the worker keeps others from it.
     """
 
     accepted: tuple[bool, ...]
     claimed: tuple[Task, ...] = ()
     lapsed: tuple[Task, ...] = ()
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,11 @@ def full_row(task: NewTask, state: str) -> tuple[object, ...]:
 def extras_text(extras: Extras) -> str | None:
     """Return the stored text of the rare parts, None if there are none."""
     fields = {name: getattr(extras, name) for name in Extras.__slots__}
-    kept = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items() if value}
+    kept = {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value or (name == "tenant" and value is not None)
+    }
     return to_json(kept) if kept else None
 
 

@@ -51,7 +51,7 @@ def clean_environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", having("python"), ids=named)
-def test_python_blocks_run_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
+def test_python_blocks_run_from_top_to_bottom(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     # A block with a title is a file of that name, imported where it stands; the rest is one program.
     program = []
     for block in blocks(page):
@@ -61,8 +61,11 @@ def test_python_blocks_run_from_top_to_bottom(page: Path, tmp_path: Path) -> Non
             program.append(f"import {block.title.removesuffix('.py')}\n" if block.title else block.text)
     (tmp_path / "__page__.py").write_text("\n".join(program), "utf-8")
     command = [sys.executable, "-W", "error", "__page__.py"]
+    environment = clean_environment()
+    if any("DATABASE_URL" in part for part in program):
+        environment["DATABASE_URL"] = request.getfixturevalue("postgres_database")
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

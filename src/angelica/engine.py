@@ -17,7 +17,6 @@ from angelica.clock import Clock, SystemClock
 from angelica.declaring import Declaring
 from angelica.domain.events import EngineState
 from angelica.errors import AngelicaError
-from angelica.handles import Handles
 from angelica.hosting import Hosting
 from angelica.living import Living
 from angelica.node import Node, make_lane
@@ -36,6 +35,7 @@ from angelica.settings import Settings
 from angelica.storage.protocol import Storage
 from angelica.stores import make_storage
 from angelica.submitter import Submitter
+from angelica.submitting import Submitting
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ KEEP_TIME_EVERY = 10.0
 """Seconds between looks at the store's clock."""
 
 
-class Engine(Declaring, Handles, Hosting, Living, Children, Scheduling):
+class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
     """Everything of one store in one process.
 
     `url` names the store (default `angelica.db` in the current directory, or `ANGELICA_URL`); all settings may be
@@ -65,7 +65,8 @@ class Engine(Declaring, Handles, Hosting, Living, Children, Scheduling):
         self.tokens: Any = None
         self.hooks = Hooks()
         self._portal = Portal()
-        self.functions = FunctionRegistry(self.settings, self.hooks, Submitter(self))
+        self.submitter = Submitter(self)
+        self.functions = FunctionRegistry(self.settings, self.hooks, self.submitter)
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from angelica.runtime.functions import Call, Function
+from angelica.runtime.functions import Call, CallOf, Function
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.intake import Accepted
 from angelica.runtime.options import Options
+from angelica.runtime.own import Own
 from angelica.runtime.schedule_handle import ScheduleHandle
 from angelica.runtime.service import Service
+from angelica.runtime.submit import current_parent
 
 T = TypeVar("T")
 
@@ -90,6 +92,42 @@ class Submitter:
         if engine.after_submit is not None:
             await engine.after_submit()
         return handles
+
+    async def submit_all(self, calls: Sequence[CallOf]) -> list[TaskHandle[Any]]:
+        """Submit calls of any functions in one transaction, all or none; raises why the first was refused."""
+        if not calls:
+            return []
+        durable = all(function.durable for function, _ in calls)
+        if not self._engine.is_ready(durable=durable):
+            await self._engine.get_ready(durable=durable)
+        handles = [self._handle(each) for each in await self._engine.service.submit_all(calls)]
+        if self._engine.after_submit is not None:
+            await self._engine.after_submit()
+        return handles
+
+    def submit_inside(self, calls: Sequence[CallOf], own: Own) -> list[TaskHandle[Any]]:
+        """Submit calls in the caller's transaction: what touches the connection is done in this very thread."""
+        if not self._engine.is_ready(durable=True):
+            self.call(self._engine.get_ready(durable=True))
+        joining = self._engine.service.joining
+        joined = joining.join(own, is_async=False)
+        if not calls:
+            return []
+        prepared = self.call(joining.prepare(calls, current_parent()))
+        stored = joined.enqueue_many(prepared.tasks, now=prepared.now, notify=own.notify)
+        return [self._handle(each) for each in self.call(joining.answer(prepared, stored))]
+
+    async def asubmit_inside(self, calls: Sequence[CallOf], own: Own) -> list[TaskHandle[Any]]:
+        """Submit calls in the caller's transaction, on an async connection."""
+        if not self._engine.is_ready(durable=True):
+            await self._engine.get_ready(durable=True)
+        joining = self._engine.service.joining
+        joined = joining.join(own, is_async=True)
+        if not calls:
+            return []
+        prepared = await joining.prepare(calls, current_parent())
+        stored = await joined.aenqueue_many(prepared.tasks, now=prepared.now, notify=own.notify)
+        return [self._handle(each) for each in await joining.answer(prepared, stored)]
 
     def _handle(self, accepted: Accepted) -> TaskHandle[Any]:
         created, durable = accepted.created, accepted.durable

@@ -78,7 +78,7 @@ def test_ends_are_kept_and_written_once_the_store_is_back(inner, lost, verbs):
             go.set()
             await until(lambda: store.failed >= 2)
             if "exchange" in verbs:
-                assert engine._problem() is not None
+                await until(lambda: engine._problem() is not None)
             store.down = False
             for n, handle in enumerate(handles):
                 task = await end_of(handle)

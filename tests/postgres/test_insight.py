@@ -113,29 +113,47 @@ def test_what_is_not_told_of_others_is_said_so(postgres_database: str, postgres_
     postgres_cluster.run(f"create database {name}")
 
 
+class Told:
+    """Statements that answer what a test says."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    async def rows(self, verb: str) -> list[Any]:
+        return self.answers.get(verb, [])
+
+
+def pins_of(watch: insight.Insight, **answers: Any) -> list[insight.Pin]:
+    return asyncio.run(watch._pins(Told(**answers)))  # type: ignore[arg-type]
+
+
 def test_one_that_is_not_told_grows_old_while_it_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    moments = iter([0, 31_000_000])
+    moments = iter([0, 31_000_000, 32_000_000])
     monkeypatch.setattr(insight, "tick_micros", lambda: next(moments))
     watch = insight.Insight()
-    assert watch._seen_for({}, "7", "100") == 0.0
-    assert watch._seen_for(dict(watch._seen), "7", "100") == 31.0
-    moments = iter([32_000_000])
-    assert watch._seen_for(dict(watch._seen), "7", "101") == 0.0, "another transaction of that session"
+    for xmin, age in (("100", 0.0), ("100", 31.0), ("101", 0.0)):
+        (pin,) = pins_of(watch, old_transactions=[[7, "theirs", None, None, xmin, 5]])
+        assert (pin.hidden, pin.seconds) == (True, age), "another horizon is another transaction"
+
+
+def test_a_slot_that_nobody_reads_is_old_at_once_and_one_that_is_read_when_it_stands_still() -> None:
+    watch = insight.Insight()
+    unused, used = pins_of(watch, old_slots=[["gone", False, "100", 5], ["standby", True, "100", 5]])
+    assert (unused.seconds >= insight.WARN_AFTER, used.seconds < 1) == (True, True)
+    assert unused.fix.startswith("select pg_drop_replication_slot('gone')")
+    assert unused.words().startswith("replication slot gone, unused, keeps dead rows")
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_prepared_transaction_and_an_unused_slot_are_named(own_cluster: Any) -> None:
+def test_a_prepared_transaction_is_named(own_cluster: Any) -> None:
     with (own_cluster.data / "postgresql.conf").open("a") as settings:
         settings.write("max_prepared_transactions = 5\n")
     own_cluster.restart()
-    with psycopg.connect(own_cluster.url(), autocommit=True) as other:
-        other.execute("select pg_create_physical_replication_slot('old', true)")
-        with other.transaction(force_rollback=False):
-            other.execute("select pg_current_xact_id()")
-            other.execute("prepare transaction 'it''s left'")
+    with psycopg.connect(own_cluster.url(), autocommit=True) as other, other.transaction(force_rollback=False):
+        other.execute("select pg_current_xact_id()")
+        other.execute("prepare transaction 'it''s left'")
     status = status_of(own_cluster.url())
-    fixes = {warning.fix for warning in status.warnings}
-    assert "rollback prepared 'it''s left'" in fixes
+    assert [warning.fix for warning in status.warnings] == ["rollback prepared 'it''s left'"]
 
 
 @pytest.mark.parametrize(("durability", "kept"), [("full", "on"), ("fast", "off")])

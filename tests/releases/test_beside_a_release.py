@@ -40,7 +40,8 @@ async def quick(n: int) -> int:
 
 @engine.task(name="slow", retries=0, max_crashes=0)
 async def slow(n: int) -> int:
-    await asyncio.sleep(float(Path("slow.txt").read_text()))
+    while not Path("migrated").exists():
+        await asyncio.sleep(0.02)
     note("slow", n)
     return n
 
@@ -69,7 +70,6 @@ class Store:
         self.work = directory / "work"
         self.work.mkdir()
         (self.work / "app.py").write_text(APP)
-        (self.work / "slow.txt").write_text("0.1")
 
     def run(self, code: str | Path, *arguments: str, module: str = "angelica.cli") -> str:
         command = [sys.executable, "-m", module, *arguments]
@@ -125,7 +125,6 @@ def test_its_worker_goes_on_while_the_store_is_brought_up_to_date(wheel: Path, t
     store = Store(tmp_path, wheel)
     version = wheel.name.split("-")[1]
     assert version in store.run(store.old, "version")
-    (store.work / "slow.txt").write_text("4")
     store.run(store.old, "slow", "0", "4", module="app")
     store.run(store.old, "quick", "0", "100", module="app")
     with store.worker(store.old) as old:
@@ -134,6 +133,7 @@ def test_its_worker_goes_on_while_the_store_is_brought_up_to_date(wheel: Path, t
         store.run(SOURCE, "db", "migrate")  # the four slow ones are in flight
         assert json.loads(store.run(SOURCE, "db", "status", "-o", "json"))["schema_version"] == SCHEMA_VERSION
         assert not [line for line in store.ran() if " slow " in line]
+        (store.work / "migrated").touch()
         with store.worker(SOURCE, "--label", "gpu=true"):
             store.run(SOURCE, "quick", "250", "150", module="app")
             store.run(SOURCE, "parent", "0", "20", module="app")

@@ -125,7 +125,6 @@ def test_one_problem_is_raised_as_itself(change, field, rule):
         ("callback_url", "https://example.com"),
         ("resources", {"cpu": 2}),
         ("concurrency_key", "acme"),
-        ("limits", ["acme"]),
     ],
 )
 def test_what_is_not_served_is_refused_and_not_ignored(field, value):

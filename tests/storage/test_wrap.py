@@ -240,7 +240,8 @@ class Life:
             world.run(world.storage.append_logs([line(task, 2)]))
             world.run(world.storage.annotate([Note(task.id, task.attempt, checkpoint=str(task.attempt))]))
             ends.append(complete(task, self.outcome(task), now=now, chance=0.0, started_at=now.wall))
-        reply = world.run(world.storage.exchange(ends, Claim("w1", 2, (("async", 2),)), now=now, journal=journal))
+        claim = Claim("w1", 2, (("async", 2),), functions=("fails-once", "f"))
+        reply = world.run(world.storage.exchange(ends, claim, now=now, journal=journal))
         self.refused += [end.task_id for end, ok in zip(ends, reply.accepted, strict=True) if not ok]
         self.held = {task.lease: task for task in reply.claimed}
 

@@ -111,6 +111,17 @@ async def tasks() -> None:
     blocking.enqueue(word="x")  # type: ignore[call-arg]
 
 
+async def in_a_transaction(connection: object) -> None:
+    assert_type(plain.using(connection=connection).enqueue(1), TaskHandle[str])
+    assert_type(await plain.using(connection=connection, notify=False).aenqueue(1), TaskHandle[str])
+    assert_type(blocking.using(connection=connection).enqueue_many([(1,), {"number": 2}]), list[TaskHandle[float]])
+    assert_type(engine.enqueue_many([(plain, (1,)), (blocking.using(delay=5), {"number": 2})]), list[TaskHandle[Any]])
+    engine.enqueue_many([(plain, [1])])  # type: ignore[list-item]
+    assert_type(await engine.aenqueue_many([(plain, (1,))], connection=connection, notify=False), list[TaskHandle[Any]])
+    plain.using(connection=connection).enqueue("1")  # type: ignore[arg-type]
+    engine.enqueue_many([plain])  # type: ignore[list-item]
+
+
 def values(function: Function[[int], str], handle: TaskHandle[str]) -> None:
     assert_type(function(1), str)
     assert_type(function.name, str)

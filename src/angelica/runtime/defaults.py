@@ -167,12 +167,19 @@ def read_defaults(
         durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
-        uses=read("uses", fields.uses, ()),
-        latency=read("latency", fields.latency, None),
-        limits=_named(read("limits", fields.declared_limits, ()), name),
-        max_running=read("max_running", fields.max_running, None),
-        rate=read("rate", fields.rate, None),
+        **_gates(read, name),
     )
+
+
+def _gates(read: Callable[..., Any], name: str) -> dict[str, Any]:
+    """Return what may hold tasks of the function back: limits and breakers."""
+    return {
+        "limits": _named(read("limits", fields.declared_limits, ()), name),
+        "max_running": read("max_running", fields.max_running, None),
+        "rate": read("rate", fields.rate, None),
+        "uses": read("uses", fields.uses, ()),
+        "latency": read("latency", fields.latency, None),
+    }
 
 
 def _check(given: Mapping[str, Any], name: str) -> None:

@@ -52,7 +52,7 @@ UNSERVED: Final = {
     "callback_url": "webhooks come with a later version",
     "resources": "placement by resources comes with a later version",
     "concurrency_key": "is called limits here: a list of keys",
-    "connection": "enqueueing in your own transaction comes with PostgreSQL in a later version",
+    "connection": "is for the process that has it: function.using(connection=…) in Python",
 }
 """Fields that are known and not served yet: refused, never accepted and ignored."""
 

@@ -11,12 +11,13 @@ from typing import Any, Final, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from angelica import strict_json
 from angelica.domain.task import Executor, Policy
-from angelica.errors import InvalidArguments
+from angelica.errors import InvalidArguments, NotSupported
 from angelica.runtime.binding import Arguments, Binding, check_size, fill_template, make_binding, resolve_hints
 from angelica.runtime.defaults import CustomBackoff, Defaults, defaults_to_text
 from angelica.runtime.drafts import read_options
 from angelica.runtime.handle import TaskHandle
 from angelica.runtime.options import NO_OPTIONS, Options
+from angelica.runtime.own import Own, read_own
 from angelica.runtime.payload import PAYLOAD_LIMIT, RESULT_LIMIT, encode_result
 from angelica.runtime.schedule_drafts import task_form
 from angelica.runtime.schedule_handle import ScheduleHandle
@@ -48,6 +49,14 @@ class Submitter(Protocol):
         self, function: Function[Any, Any], calls: Sequence[Call], options: Options
     ) -> list[TaskHandle[Any]]:
         """Submit many calls in one transaction, all or none."""
+        ...
+
+    def submit_inside(self, calls: Sequence[CallOf], own: Own) -> list[TaskHandle[Any]]:
+        """Submit calls in the caller's transaction, all or none, in the caller's thread."""
+        ...
+
+    async def asubmit_inside(self, calls: Sequence[CallOf], own: Own) -> list[TaskHandle[Any]]:
+        """Submit calls in the caller's transaction, all or none, in the event loop of an async connection."""
         ...
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -103,6 +112,7 @@ class Function(Generic[P, R]):
         self.concurrency = concurrency
         self.trip_on: tuple[str, ...] = ()
         self.options = NO_OPTIONS
+        self.own: Own | None = None
         self._submitter = submitter
         self._names = names
         self._binding: Binding | None = None
@@ -126,19 +136,27 @@ class Function(Generic[P, R]):
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Submit one task and return its handle once it is stored; blocks."""
+        if self.own is not None:
+            return self._engine().submit_inside([(self, (args, kwargs))], self.own)[0]
         return self._engine().call(self.aenqueue(*args, **kwargs))
 
     def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, TaskHandle[R]]:
         """Submit one task and return its handle once it is stored."""
+        if self.own is not None:
+            return self._inside((args, kwargs), self.own)
         return self._engine().submit_call(self, args, kwargs, self.options)
 
     def enqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[TaskHandle[R]]:
         """Submit many tasks in one transaction, all or none: a tuple is positional arguments, a mapping named ones."""
+        if self.own is not None:
+            return self._engine().submit_inside(self._mine(calls), self.own)
         return self._engine().call(self.aenqueue_many(calls))
 
     async def aenqueue_many(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[TaskHandle[R]]:
         """Submit many tasks in one transaction, all or none; as `enqueue_many`."""
-        made = [_call(n, each) for n, each in enumerate(calls)]
+        if self.own is not None:
+            return await self._engine().asubmit_inside(self._mine(calls), self.own)
+        made = [read_call(n, each) for n, each in enumerate(calls)]
         return await self._engine().submit_calls(self, made, self.options) if made else []
 
     def using(self, **options: Any) -> Self:
@@ -148,7 +166,17 @@ class Function(Generic[P, R]):
         aware datetime), timeout, retries, backoff, retry_on, unique, labels, requires, limits, headers, extensions,
         task_id, version, result_ttl, deadline, expires, expires_at. Raises `InvalidValue`, or `InvalidRequest` for
         several.
+
+        `connection=` stores the task in the transaction that is open on a connection of yours to the same PostgreSQL
+        database: a connection of asyncpg or psycopg, a Session or Connection of SQLAlchemy, Django's connection. It is
+        there for workers from your commit on, and never was if you roll back; only then ask the handle for more than
+        its id. `enqueue` is for synchronous connections, `aenqueue` for async ones. With `notify=False` the commit
+        wakes no worker: the task is found at the next poll (the setting `poll`). `before_submit` hooks run,
+        `after_submit` hooks do not, as nobody tells us of the commit. The calls then raise `InvalidValue` for a
+        connection that does not fit, `NotSupported` where the store or the function cannot do it, and what your driver
+        raises.
         """
+        own = read_own(options, self.own)
         if "at" in options:
             options["run_at"] = options.pop("at")
         given = read_options(options)
@@ -157,7 +185,8 @@ class Function(Generic[P, R]):
             changed["timeout"] = given.timeout
         made = object.__new__(type(self))
         made.__dict__.update(self.__dict__)
-        made.options = replace(self.options, **changed)
+        made.options = replace(self.options, **changed) if changed else self.options
+        made.own = own
         return made
 
     def schedule(self, *, replace: bool = False, **definition: Any) -> ScheduleHandle:
@@ -182,7 +211,12 @@ class Function(Generic[P, R]):
         return await self._engine().create_schedule(self, self.definition(**definition), replace=replace)
 
     def definition(self, **given: Any) -> dict[str, Any]:
-        """Return Python's spelling of a schedule as the request that it means; raises `InvalidArguments`."""
+        """Return Python's spelling of a schedule as the request that it means.
+
+        Raises `InvalidArguments`, `NotSupported`.
+        """
+        if self.own is not None:
+            raise NotSupported("/connection", "a schedule is stored in no transaction of yours", rule="not_supported")
         made = {_SPELLED.get(key, key): value for key, value in given.items()}
         args, kwargs = made.get("args") or (), made.get("kwargs") or {}
         if args or kwargs:
@@ -231,6 +265,12 @@ class Function(Generic[P, R]):
         text = defaults_to_text(self.defaults)
         return FunctionRow(self.name, self.defaults.version, self.executor, schema, text, doc, seen_at)
 
+    def _mine(self, calls: Iterable[tuple[Any, ...] | Mapping[str, Any]]) -> list[CallOf]:
+        return [(self, read_call(place, each)) for place, each in enumerate(calls)]
+
+    async def _inside(self, call: Call, own: Own) -> TaskHandle[R]:
+        return (await self._engine().asubmit_inside([(self, call)], own))[0]
+
     def _engine(self) -> Submitter:
         if self._submitter is None:
             raise RuntimeError(f"{self.name} belongs to no engine: declare it with @engine.task")
@@ -254,9 +294,14 @@ def is_coroutine_function(handler: Any) -> bool:
     return inspect.iscoroutinefunction(handler)
 
 
-def _call(place: int, given: object) -> Call:
+def read_call(place: int, given: object) -> Call:
+    """Return the arguments of one call of many; raises `InvalidArguments` naming its place."""
     if isinstance(given, tuple):
         return given, {}
     if isinstance(given, Mapping):
         return (), given
     raise InvalidArguments(f"/{place}", "must be a tuple of arguments or a mapping of named ones", hint="write (x,)")
+
+
+CallOf = tuple[Function[Any, Any], Call]
+"""One call of one function."""

@@ -88,7 +88,7 @@ class Intake:
         self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
     ) -> Accepted:
         """Submit one call of a function of this process; raises why it was refused."""
-        replies = await self.take([_asked(function, args, kwargs, options)], parent=current_parent())
+        replies = await self.take([asked_of(function, args, kwargs, options)], parent=current_parent())
         reply_or_error = replies.items[0]
         if isinstance(reply_or_error, Exception):
             raise reply_or_error
@@ -98,7 +98,10 @@ class Intake:
         self, function: Function[..., Any], calls: Sequence[Call], options: Options
     ) -> Sequence[Accepted]:
         """Submit many calls of one function in one transaction; raises why the first was refused, and stores none."""
-        asked = [_asked(function, args, kwargs, options) for args, kwargs in calls]
+        return await self.take_all([asked_of(function, args, kwargs, options) for args, kwargs in calls])
+
+    async def take_all(self, asked: Sequence[Asked]) -> Sequence[Accepted]:
+        """Submit calls in one transaction; raises why the first was refused, and stores none."""
         replies = await self.take(asked, atomic=True, parent=current_parent())
         refusals = [each for each in replies.items if isinstance(each, Exception)]
         if refusals:
@@ -115,9 +118,7 @@ class Intake:
         parent: Parent | None = None,
     ) -> Replies:
         """Submit many; an item that is an exception already keeps its place."""
-        self._check_open(parent)
-        now = self._clock.now()
-        made: list[NewTask | Exception] = [await self._prepare(each, now, parent) for each in asked]
+        now, made = await self.prepare(asked, parent)
         if atomic and any(isinstance(each, Exception) for each in made):
             return Replies(tuple(each if isinstance(each, Exception) else Aborted() for each in made))
         items: list[Accepted | Exception | None] = [each if isinstance(each, Exception) else None for each in made]
@@ -130,6 +131,14 @@ class Intake:
             if store is not None and batch:
                 replayed |= await self._write(store, batch, items, now, request=request, atomic=atomic)
         return Replies(tuple(each if each is not None else Aborted() for each in items), replayed)
+
+    async def prepare(
+        self, asked: Sequence[Asked | Exception], parent: Parent | None
+    ) -> tuple[Now, list[NewTask | Exception]]:
+        """Return the moment, and of each call its task or why it is refused; raises `ShuttingDown`."""
+        self._check_open(parent)
+        now = self._clock.now()
+        return now, [await self._prepare(each, now, parent) for each in asked]
 
     async def put_again(self, spec: NewTask, durable: bool, now: Now) -> Task:  # noqa: FBT001 - says where it stood
         """Store an operator's retry; raises `UniqueConflict` if its key is taken."""
@@ -219,7 +228,7 @@ class Intake:
         stored = await store.enqueue_many(specs, now=now, request=request, atomic=atomic)
         for (place, spec), reply in zip(batch, stored.items, strict=False):
             try:
-                items[place] = await self._answer(spec, reply, store, now, replayed=stored.replayed)
+                items[place] = await self.answer(spec, reply, store, now, replayed=stored.replayed)
             except AngelicaError as error:
                 items[place] = error
         created = () if stored.replayed else _created(specs, stored.items)
@@ -230,9 +239,10 @@ class Intake:
                     await self._hooks.run("after_submit", spec.function, spec.queue, spec)
         return stored.replayed
 
-    async def _answer(
+    async def answer(
         self, spec: NewTask, reply: Submitted, store: Storage, now: Now, *, replayed: bool = False
     ) -> Accepted:
+        """Return what the caller is told of one reply; raises `IdConflict`, `UniqueConflict`, `Aborted`."""
         durable = store is not self._lane
         match reply.status:
             case "created" if not replayed:
@@ -251,7 +261,8 @@ class Intake:
                 raise Aborted
 
 
-def _asked(function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options) -> Asked:
+def asked_of(function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options) -> Asked:
+    """Return one call of a function of this process as what is to be submitted."""
     return Asked(function, args, kwargs, options, headers=options.headers or {})
 
 

@@ -18,8 +18,9 @@ from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
 from angelica.runtime.express import Lane
 from angelica.runtime.fleet import Fleet, is_live
-from angelica.runtime.functions import Call, Function
-from angelica.runtime.intake import Accepted, Intake, Replies
+from angelica.runtime.functions import Call, CallOf, Function
+from angelica.runtime.intake import Accepted, Intake, Replies, asked_of
+from angelica.runtime.joining import Joining
 from angelica.runtime.limits_desk import LimitsDesk
 from angelica.runtime.options import Options
 from angelica.runtime.predict import with_start
@@ -106,6 +107,7 @@ class Service:
             bounds=(settings.max_depth, settings.memory_bound),
         )
         self.express = self._intake.express
+        self.joining = Joining(storage, self._intake)
 
     async def submit(self, drafts: Sequence[Draft], *, request: Request | None = None, atomic: bool = False) -> Replies:
         """Submit drafts; each is answered at its place, by what was accepted or the `AngelicaError` that says why not.
@@ -127,6 +129,11 @@ class Service:
     ) -> tuple[Accepted, ...]:
         """Submit many calls of one function in one transaction; raises why the first was refused, and stores none."""
         return tuple(await self._intake.take_many(function, calls, options))
+
+    async def submit_all(self, calls: Sequence[CallOf]) -> tuple[Accepted, ...]:
+        """Submit calls of any functions in one transaction; raises why the first was refused, and stores none."""
+        asked = [asked_of(function, *call, function.options) for function, call in calls]
+        return tuple(await self._intake.take_all(asked))
 
     async def get(self, task_id: str) -> Task:
         """Return a task, from memory or the store; raises `NotFound`."""

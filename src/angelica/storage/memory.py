@@ -10,6 +10,7 @@ from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import NotSupported
 from angelica.storage.memory_breakers import MemoryBreakers, record_call
 from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
@@ -30,6 +31,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -286,6 +288,14 @@ class MemoryStorage(MemoryBreakers):
             table = self._open_table()
             detail = {"tasks": len(table.rows), "unfinished": table.unfinished}
             return StoreStatus("memory", self._url, 0, detail)
+
+    def join(self, connection: object) -> Joined:
+        raise NotSupported(
+            "/connection",
+            "a store in memory takes part in no transaction",
+            hint="enqueue after your commit, or keep the store in PostgreSQL, beside your own tables",
+            rule="not_supported",
+        )
 
 
 def _end(table: Table, end: Completion, now: Now) -> bool:

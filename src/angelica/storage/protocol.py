@@ -674,6 +674,33 @@ class Wakeups(Protocol):
         ...
 
 
+class Joined(Protocol):
+    """The store seen from a transaction that a caller has opened on a connection of their own, and will end.
+
+    What is written this way is there for others from the caller's commit on, and never was after a rollback. Nobody
+    waits for that transaction to end, however long it stays open, but who submits one of its unique keys or ids.
+    No statement fails in it for what may stand in the way of a task. Exceptions of the caller's driver come as they
+    are: they are about the caller's transaction.
+    """
+
+    @property
+    def is_async(self) -> bool:
+        """Which of the two ways the connection goes."""
+        ...
+
+    def enqueue_many(self, tasks: Sequence[NewTask], *, now: Now, notify: bool) -> Enqueued:
+        """Store tasks as `TaskStore.enqueue_many(…, atomic=True)` does; in the thread that has the connection.
+
+        With `notify` other processes are woken after the commit. Raises `InvalidValue` for a connection without an
+        open transaction, without this store in its database, or without the rights to write to it.
+        """
+        ...
+
+    async def aenqueue_many(self, tasks: Sequence[NewTask], *, now: Now, notify: bool) -> Enqueued:
+        """Do the same on an async connection, in its event loop."""
+        ...
+
+
 class Storage(
     TaskStore, ScheduleStore, JournalStore, ControlStore, LimitStore, BreakerStore, Reader, Wakeups, Protocol
 ):
@@ -693,4 +720,12 @@ class Storage(
 
     async def status(self) -> StoreStatus:
         """Return what is known of the storage; raises `StorageUnavailable` if it cannot write."""
+        ...
+
+    def join(self, connection: object) -> Joined:
+        """Return the way into a caller's own transaction; nothing is asked of the connection yet.
+
+        Raises `NotSupported` where the store can be in no other's transaction, `InvalidValue` for what is no
+        connection that is known.
+        """
         ...

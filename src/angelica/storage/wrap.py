@@ -13,15 +13,12 @@ from angelica.domain.schedule import Firing
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.errors import StorageUnavailable
 from angelica.storage.protocol import (
-    Beat,
-    BeatReply,
     CancelStatus,
     Claim,
-    Control,
-    ControlStatus,
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -34,7 +31,6 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
-    WorkerRow,
 )
 from angelica.storage.wrap_limits import LIMIT_READS, LIMIT_WRITES, WrappedLimits
 from angelica.storage.wrap_schedules import (
@@ -44,6 +40,7 @@ from angelica.storage.wrap_schedules import (
     fired_by_us,
     put_by_us,
 )
+from angelica.storage.wrap_workers import WrappedWorkers
 
 T = TypeVar("T")
 
@@ -59,8 +56,11 @@ _READS: Final = (
 READS: Final = SCHEDULE_READS | LIMIT_READS | frozenset(_READS.split())
 
 
-class Wrapping(WrappedLimits):
-    """A storage that does all that `inner` does; every verb but `mark` goes through `_call`, to be overridden."""
+class Wrapping(WrappedLimits, WrappedWorkers):
+    """A storage that does all that `inner` does; every verb goes through `_call`, to be overridden.
+
+    But for `mark`, and `join`: whatever is done in a caller's transaction is the caller's to repeat.
+    """
 
     async def enqueue_many(
         self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
@@ -74,20 +74,8 @@ class Wrapping(WrappedLimits):
     ) -> Exchanged:
         return await self._call("exchange", lambda: self.inner.exchange(ends, claim, now=now, journal=journal))
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._call("heartbeat", lambda: self.inner.heartbeat(beat, now=now))
-
-    async def end_worker(self, worker: str, *, now: Now) -> int:
-        return await self._call("end_worker", lambda: self.inner.end_worker(worker, now=now))
-
     async def promote_due(self, *, now: Now, limit: int = 1000) -> Promoted:
         return await self._call("promote_due", lambda: self.inner.promote_due(now=now, limit=limit))
-
-    async def expired(self, *, now: Now, limit: int = 1000) -> tuple[Task, ...]:
-        return await self._call("expired", lambda: self.inner.expired(now=now, limit=limit))
-
-    async def park_unmet(self, *, now: Now, limit: int = 1000) -> int:
-        return await self._call("park_unmet", lambda: self.inner.park_unmet(now=now, limit=limit))
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
         return await self._call("cancel_many", lambda: self.inner.cancel_many(task_ids, reason=reason, now=now))
@@ -106,9 +94,6 @@ class Wrapping(WrappedLimits):
 
     async def put_functions(self, rows: Sequence[FunctionRow]) -> None:
         await self._call("put_functions", lambda: self.inner.put_functions(rows))
-
-    async def control_workers(self, workers: Sequence[str], control: Control, *, now: Now) -> tuple[ControlStatus, ...]:
-        return await self._call("control_workers", lambda: self.inner.control_workers(workers, control, now=now))
 
     async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
         return await self._call("get_tasks", lambda: self.inner.get_tasks(task_ids))
@@ -139,14 +124,8 @@ class Wrapping(WrappedLimits):
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._call("list_functions", self.inner.list_functions)
 
-    async def list_workers(self) -> tuple[WorkerRow, ...]:
-        return await self._call("list_workers", self.inner.list_workers)
-
     async def counts(self) -> Mapping[tuple[str, State], int]:
         return await self._call("counts", self.inner.counts)
-
-    async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
-        return await self._call("count_held", lambda: self.inner.count_held(limit=limit))
 
     async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
         return await self._call("count_ahead", lambda: self.inner.count_ahead(task, limit=limit))
@@ -156,6 +135,9 @@ class Wrapping(WrappedLimits):
 
     async def wait(self, topic: Topic, since: int, timeout: float) -> int:
         return await self._call("wait", lambda: self.inner.wait(topic, since, timeout))
+
+    def join(self, connection: object) -> Joined:
+        return self.inner.join(connection)
 
     async def open(self) -> None:
         await self._call("open", self.inner.open)

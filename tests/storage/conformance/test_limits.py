@@ -307,3 +307,16 @@ def test_no_store_without_limits_has_gates(world: World) -> None:
 def test_limits_of_a_task_are_kept(world: World) -> None:
     world.submit(new("1", limits=("a", "per/b c")))
     assert world.get("1").spec.extras.limits == ("a", "per/b c")
+
+
+def test_a_check_finds_nothing_wrong_with_what_runs_at_gates(world: World, gate: str) -> None:
+    check = getattr(world.storage, "check", None)
+    if check is None:
+        pytest.skip("memory has nothing to check")
+    world.limit(gate, max_running=2, rate="9/s")
+    fill(world, 4, limits=LIMITS)
+    first, second = world.claim()
+    world.end(first, Released())
+    assert world.run(check()).ok
+    world.end(second)
+    assert world.run(check()).ok

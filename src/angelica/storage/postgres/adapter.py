@@ -14,13 +14,16 @@ from angelica.clock import SECOND, Clock, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import StorageUnavailable
 from angelica.storage.postgres.address import Address
+from angelica.storage.postgres.callers import recognise
 from angelica.storage.postgres.check import check, recount
 from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
 from angelica.storage.postgres.connections import Options, Raw, connect
 from angelica.storage.postgres.exchange import exchange, is_plain
 from angelica.storage.postgres.faults import translate
 from angelica.storage.postgres.insight import Insight
+from angelica.storage.postgres.joined import Home, PostgresJoined
 from angelica.storage.postgres.limit_verbs import PostgresLimits
 from angelica.storage.postgres.schema import SCHEMA_VERSION, Told, applied, migrate, nobody
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -34,6 +37,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -87,6 +91,7 @@ class PostgresStorage(PostgresLimits):
         self._clock = clock
         self._auto_migrate = auto_migrate
         self._touched_at = 0
+        self._home: Home | None = None
 
     # --- submitting, claiming, ending ---
 
@@ -96,7 +101,8 @@ class PostgresStorage(PostgresLimits):
         # The one statement takes plain and full rows apart, so an id that comes twice would lose its order.
         if request is None and not atomic and len({task.id for task in tasks}) == len(tasks):
             return await self._here()[1].submit(tasks, now.wall)
-        return await self._write(partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request))
+        work = partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request)
+        return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
@@ -186,7 +192,12 @@ class PostgresStorage(PostgresLimits):
         return await self._write(partial(upkeep.delete, task_ids=task_ids))
 
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
-        return await self._write(partial(upkeep.prune, now=now, limit=limit))
+        async def work(tx: PostgresTransaction) -> int:
+            for queue, state, n in await tx.rows("fold_counts"):
+                tx.count(queue, state, n)
+            return await upkeep.prune(tx, now=now, limit=limit)
+
+        return await self._write(work)
 
     # --- what a running attempt leaves behind ---
 
@@ -257,12 +268,20 @@ class PostgresStorage(PostgresLimits):
             return
         async with self._direct() as raw:
             await migrate(raw, self.address, allowed=self._auto_migrate)
+            store_id = await raw.fetchval(self._verbs["meta"], "store_id")
+            self._home = Home(self.address, self._verbs, store_id, await raw.fetchval("select current_database()"))
             self._insight.default = default = str(await raw.fetchval(_SYNCHRONOUS))
         # Each session says it for itself: no setting of the server, now or later, shall lower what was promised.
         kept = "on" if default == "off" else default
         self._options = replace(self._options, synchronous=kept if self._durability == "full" else "off")
         self._pid = os.getpid()
         self._ring.listen()
+
+    def join(self, connection: object) -> Joined:
+        caller = recognise(connection)
+        if self._home is None:
+            raise StorageUnavailable("the storage is not open")
+        return PostgresJoined(self._home, caller)
 
     async def close(self) -> None:
         """Finish what was accepted and let all connections go."""

@@ -73,14 +73,14 @@ class Batch:
     def statements(self) -> list[Statement]:
         """Return the statements for tasks that are thought to be new, with their arrays."""
         kinds = _columns(list(self._kinds), _KIND)
-        parts = [("store_plain", [*kinds, *_columns(rows, _PLAIN), *self._counts(rows)]) for rows in _cut(self._plain)]
-        parts += [("store_full", [*self._full_values(rows), *self._counts(rows)]) for rows in _cut(self._full)]
+        parts = [("store_plain", [*kinds, *_columns(rows, _PLAIN), *self._counts(rows)]) for rows in cut(self._plain)]
+        parts += [("store_full", [*self._full_values(rows), *self._counts(rows)]) for rows in cut(self._full)]
         return parts
 
     def tolerant(self) -> list[Statement]:
         """Return the statements for tasks of which some may stand."""
         filled = [(*row, *([None] * _RARE)) for row in self._plain]
-        return [("insert_full", self._full_values(rows)) for rows in _cut([*filled, *self._full])]
+        return [("insert_full", self._full_values(rows)) for rows in cut([*filled, *self._full])]
 
     def _full_values(self, rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
         ids = {row[0] for row in rows}
@@ -104,16 +104,16 @@ def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]
 
 
-def _cut(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Cut rows into parts of which each is one message that the server can take in one piece."""
-    if len(rows) <= _MOST_ROWS and sum([len(row[_PAYLOAD]) for row in rows]) <= _MOST_CHARACTERS:
+def cut(rows: Sequence[tuple[Any, ...]], payload: int = _PAYLOAD) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """Cut rows, with their payload in that column, into parts that the server can take in one message each."""
+    if len(rows) <= _MOST_ROWS and sum([len(row[payload]) for row in rows]) <= _MOST_CHARACTERS:
         if rows:
             yield rows
         return
     part: list[tuple[Any, ...]] = []
     size = 0
     for row in rows:
-        length = len(row[_PAYLOAD])
+        length = len(row[payload])
         if part and (len(part) >= _MOST_ROWS or size + length > _MOST_CHARACTERS):
             yield part
             part, size = [], 0

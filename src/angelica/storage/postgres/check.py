@@ -8,6 +8,7 @@ from angelica.storage.postgres.transaction import PostgresStatements, PostgresTr
 from angelica.storage.report import CheckReport, counters_apart, rows_apart
 from angelica.storage.rows import from_json
 from angelica.storage.verbs import upkeep
+from angelica.storage.verbs.limits import passes_apart
 
 PATIENCE: Final = 3600.0
 """Seconds that a check may take: it reads everything."""
@@ -30,6 +31,7 @@ async def check(db: PostgresStatements, schema: str) -> CheckReport:
         problems.append(f"PostgreSQL: {failures} pages of this database failed their checksum")
     problems += counters_apart(await db.rows("wrong_counts"))
     problems += rows_apart(from_json(await db.value("orphans")))
+    problems += await passes_apart(db)
     count: Any = await db.value("count_tasks")
     return CheckReport(tuple(problems), int(count))
 

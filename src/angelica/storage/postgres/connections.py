@@ -39,7 +39,7 @@ PLANNER: Final = {
     "random_page_cost": "1.1",
     "jit": "off",
 }
-_BOUNDS: Final = {
+BOUNDS: Final = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
@@ -59,7 +59,7 @@ class Options:
     @property
     def settings(self) -> dict[str, str]:
         """What each session is set to."""
-        known = {**PLANNER, **_BOUNDS}
+        known = {**PLANNER, **BOUNDS}
         if self.synchronous is not None:
             known["synchronous_commit"] = self.synchronous
         return known

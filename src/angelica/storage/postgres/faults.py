@@ -26,6 +26,10 @@ LOST: Final = (
 )
 
 
+class Contended(StorageUnavailable):
+    """A lock that others hold was not to be had soon: an open transaction has submitted the same key or id."""
+
+
 def translate(error: BaseException) -> BaseException:
     """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
     if isinstance(error, (AngelicaError, STANDING)):
@@ -54,6 +58,8 @@ def _translated(error: asyncpg.PostgresError) -> StorageError:
             return StorageUnavailable("PostgreSQL takes no more connections (max_connections)", retry_after=2.0)
         case asyncpg.exceptions.ReadOnlySQLTransactionError():
             return StorageUnavailable("this server is read-only: a standby, or one being switched over")
+        case asyncpg.exceptions.LockNotAvailableError():
+            return Contended(f"a transaction that is still open is in the way: {said(error)}", retry_after=2.0)
         case asyncpg.exceptions.UndefinedTableError() | asyncpg.exceptions.InvalidSchemaNameError():
             return StorageUnavailable(f"the tables are gone: {said(error)}; run `angelica db migrate`", retry_after=5.0)
         case _:

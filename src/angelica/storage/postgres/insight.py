@@ -94,14 +94,14 @@ class Insight:
         return self._detail, self._warnings
 
     async def _pins(self, db: PostgresStatements) -> list[Pin]:
-        known, self._seen = self._seen, {}
+        seen: dict[tuple[str, str], int] = {}
         pins = []
         for pid, name, state, seconds, xmin, xmin_age in await db.rows("old_transactions"):
-            seen = self._seen_for(known, str(pid), str(xmin))
+            watched = self._watched(seen, str(pid), str(xmin))
             hidden = seconds is None and state is None
             fix = f"select pg_terminate_backend({pid})"
             pins.append(
-                Pin("session", name or "", pid, state, seen if seconds is None else seconds, xmin_age, fix, hidden)
+                Pin("session", name or "", pid, state, watched if seconds is None else seconds, xmin_age, fix, hidden)
             )
         for gid, seconds, xmin_age in await db.rows("prepared_transactions"):
             quoted = gid.replace("'", "''")
@@ -110,15 +110,16 @@ class Insight:
             )
         for name, active, xmin, xmin_age in await db.rows("old_slots"):
             # One that nobody reads holds its rows for ever; one that is read is old when its horizon stands still.
-            seconds = self._seen_for(known, f"slot {name}", str(xmin)) if active else WARN_AFTER
+            seconds = self._watched(seen, f"slot {name}", str(xmin)) if active else WARN_AFTER
             fix = f"select pg_drop_replication_slot('{name}'), if nobody needs it"
             pins.append(Pin("replication slot", name, None, "active" if active else "unused", seconds, xmin_age, fix))
+        self._seen = seen
         return pins
 
-    def _seen_for(self, known: Mapping[tuple[str, str], int], who: str, xmin: str) -> float:
-        """Return the seconds since this process first saw this one at this horizon."""
+    def _watched(self, seen: dict[tuple[str, str], int], who: str, xmin: str) -> float:
+        """Return the seconds since this process first saw this one at this horizon, and keep it in `seen`."""
         now = tick_micros()
-        since = self._seen[who, xmin] = known.get((who, xmin), now)
+        since = seen[who, xmin] = self._seen.get((who, xmin), now)
         return (now - since) / SECOND
 
 

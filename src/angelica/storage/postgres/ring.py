@@ -26,6 +26,11 @@ _LETTERS: Final = {topic: topic.value[0] if topic is not Topic.DUE else "u" for 
 _TOPICS: Final = {letter: topic for topic, letter in _LETTERS.items()}
 
 
+def words(name: str, topics: Collection[Topic]) -> str:
+    """Return the notification of topics; without a name every process takes it for another's."""
+    return f"{name}:{''.join(sorted(_LETTERS[topic] for topic in topics))}"
+
+
 class Ring:
     """The wake-ups of one open storage, of any of its event loops.
 
@@ -82,14 +87,11 @@ class Ring:
                 return None
             self._spend(now)
             said, self._owed = self._owed | set(topics), set()
-        return self._words(said)
+        return words(self._name, said)
 
     def _spend(self, now: int) -> None:
         """Take one notification out of the bucket, which one flows into every ten milliseconds."""
         self._spent_until = max(self._spent_until, now) + TOGETHER
-
-    def _words(self, topics: Collection[Topic]) -> str:
-        return f"{self._name}:{''.join(sorted(_LETTERS[topic] for topic in topics))}"
 
     def _later(self) -> None:
         with self._lock:
@@ -97,7 +99,7 @@ class Ring:
             said, self._owed = self._owed, set()
             self._spend(tick_micros())
         if said:
-            teller = asyncio.get_running_loop().create_task(self._say(self._words(said)))
+            teller = asyncio.get_running_loop().create_task(self._say(words(self._name, said)))
             self._tellers.add(teller)
             teller.add_done_callback(self._tellers.discard)
 

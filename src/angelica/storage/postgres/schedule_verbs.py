@@ -9,6 +9,7 @@ from angelica.clock import Now
 from angelica.domain.schedule import FireRecord, Firing, Schedule, Unfinished
 from angelica.domain.task import NewTask
 from angelica.storage.postgres.core import PostgresCore
+from angelica.storage.postgres.faults import Contended
 from angelica.storage.protocol import Due, PutStatus, ScheduleFilter, SchedulePage, SchedulePut
 from angelica.storage.verbs import fires, schedules
 
@@ -29,7 +30,15 @@ class PostgresSchedules(PostgresCore):
         return await self._read(schedules.next_fire)
 
     async def fire_many(self, firings: Sequence[Firing], *, now: Now) -> tuple[bool, ...]:
-        return await self._write(partial(fires.fire_many, firings=firings, now=now))
+        try:
+            return await self._write(partial(fires.fire_many, firings=firings, now=now))
+        except Contended:
+            if len(firings) == 1:
+                return (False,)  # a run's unique key is in somebody's open transaction: it is due again
+        answers: list[bool] = []
+        for firing in firings:
+            answers += await self.fire_many([firing], now=now)
+        return tuple(answers)
 
     async def record_fires(
         self,
@@ -41,7 +50,7 @@ class PostgresSchedules(PostgresCore):
         force: bool = False,
     ) -> tuple[bool, ...]:
         work = partial(fires.record_fires, records=records, tasks=tasks, after=after, force=force, now=now)
-        return await self._write(work)
+        return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
     async def get_schedules(self, ids: Sequence[str]) -> tuple[Schedule | None, ...]:
         return await self._read(partial(schedules.get_schedules, ids=ids))

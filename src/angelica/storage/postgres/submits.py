@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from angelica.domain.task import NewTask
 from angelica.errors import StorageUnavailable
+from angelica.storage.postgres.contention import Contention, contested
+from angelica.storage.postgres.faults import Contended
 from angelica.storage.protocol import Enqueued, Submitted, Topic
 from angelica.storage.verbs.submit import all_created
 
@@ -44,11 +46,17 @@ class Submits:
         self._waiting: list[Call] = []
         self._sent = False
         self._flights: set[asyncio.Task[None]] = set()
+        self._apart: set[asyncio.Task[None]] = set()
+        self.contention = Contention()
 
     def submit(self, tasks: Sequence[NewTask], wall: int) -> Future[Enqueued]:
         """Store tasks together with whatever else is submitted meanwhile."""
         future: Future[Enqueued] = self._loop.create_future()
-        self._waiting.append(Call(tasks, wall, future))
+        call = Call(tasks, wall, future)
+        if self.contention.involves(tasks):
+            self._set_apart(call)
+            return future
+        self._waiting.append(call)
         if not self._sent:
             self._sent = True
             self._loop.call_soon(self._send)
@@ -82,6 +90,8 @@ class Submits:
     async def _fly(self, calls: list[Call]) -> None:
         try:
             await self._answer(calls, await self._insert(calls))
+        except Contended:
+            await self._sort_out(calls)
         except StorageUnavailable as error:
             _refuse(calls, error)
         except Exception as error:  # noqa: BLE001 - one caller's text that is no text is not the others' fault
@@ -92,6 +102,28 @@ class Submits:
                 await self._fly([call])
         except BaseException:
             _refuse(calls, StorageUnavailable("the storage is closed"))
+            raise
+
+    async def _sort_out(self, calls: list[Call]) -> None:
+        """One of the calls would wait for somebody's open transaction: those that may be it go on by themselves."""
+        keyed = [call for call in calls if contested(call.tasks)]
+        for call in keyed or calls:
+            self._set_apart(call)
+        if keyed and len(keyed) < len(calls):
+            await self._fly([call for call in calls if not contested(call.tasks)])
+
+    def _set_apart(self, call: Call) -> None:
+        waiting = self._loop.create_task(self._wait_out(call))
+        self._apart.add(waiting)
+        waiting.add_done_callback(self._apart.discard)
+
+    async def _wait_out(self, call: Call) -> None:
+        try:
+            _settle(call, await self.contention.wait_out(call.tasks, lambda: self._judge(call.tasks, call.wall)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to know
+            _refuse([call], error)
+        except BaseException:
+            _refuse([call], StorageUnavailable("the storage is closed"))
             raise
 
     async def _answer(self, calls: Sequence[Call], standing: Counter[str]) -> None:
@@ -122,6 +154,8 @@ class Submits:
 
     async def close(self) -> None:
         """Finish what was accepted."""
+        for waiting in self._apart:
+            waiting.cancel()
         await asyncio.sleep(0)  # submits of this turn of the loop are sent at its end
         while self._flights:
             await asyncio.wait(set(self._flights))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from angelica.domain.task import NOTHING, NewTask
 from angelica.storage.postgres.batch import Batch
-from angelica.storage.postgres.connections import Raw
+from angelica.storage.postgres.connections import BOUNDS, Raw
 from angelica.storage.postgres.texts import storable_json
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import from_json, to_json
@@ -84,6 +84,7 @@ class PostgresTransaction(PostgresStatements):
             (row,) = await self.fetch(verb, self.slot, None, *values)
             if row["standing"] is not None:
                 raise Clash
+        await self.raw.execute(f"set local lock_timeout = '{BOUNDS['lock_timeout']}'")  # they were impatient
         runs = batch.runs
         if runs:
             await self.run("insert_runs", to_json(runs))

@@ -13,6 +13,7 @@ from angelica.clock import SECOND, Clock, Now, tick_micros
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
+from angelica.errors import NotSupported
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -23,6 +24,7 @@ from angelica.storage.protocol import (
     Enqueued,
     Exchanged,
     FunctionRow,
+    Joined,
     LogLine,
     Note,
     Promoted,
@@ -240,6 +242,15 @@ class SqliteStorage(SqliteLimits):
         apart = self._clock.apart
         detail = {**opened.sizes(), "clock_apart_ms": apart // 1000, "clock_ok": abs(apart) <= APART}
         return StoreStatus("sqlite", f"sqlite:///{self.path}", SCHEMA_VERSION, detail)
+
+    def join(self, connection: object) -> Joined:
+        raise NotSupported(
+            "/connection",
+            "the store is an SQLite file, and the SQLite library of your driver is another one than ours: two of them "
+            "on one file corrupt it",
+            hint="enqueue after your commit (Django: transaction.on_commit), or keep the store in PostgreSQL",
+            rule="not_supported",
+        )
 
     async def check(self) -> CheckReport:
         """Prove what can be proved about the file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from angelica.storage.report import MOST, CheckReport, counters_apart, rows_apart
 from angelica.storage.rows import from_json
 from angelica.storage.sqlite.transaction import SqliteStatements
+from angelica.storage.verbs.limits import passes_apart
 
 
 async def check(db: SqliteStatements) -> CheckReport:
@@ -14,6 +15,7 @@ async def check(db: SqliteStatements) -> CheckReport:
         problems = _integrity(db)
         if not problems:
             problems = [*counters_apart(db.look("wrong_counts")), *rows_apart(from_json(db.first("orphans")[0]))]
+            problems += await passes_apart(db)
         return CheckReport(tuple(problems), int(db.query("select count(*) from tasks", ())))
     finally:
         db.query("commit", ())

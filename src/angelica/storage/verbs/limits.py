@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from angelica.domain.claims import rank_levels
 from angelica.domain.gates import is_gate, parent_of
 from angelica.domain.limits import EMPTY, Bucket, refund
 from angelica.storage.breaker_rules import FREED, breaker_of, freed, is_breaker
-from angelica.storage.limit_rules import Doorway, Stored, changed, effective, is_queue, with_parents
+from angelica.storage.limit_rules import Doorway, Stored, changed, effective, governs, is_queue, with_parents
 from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved, Topic
 from angelica.storage.rows import from_json, to_json
 from angelica.storage.verbs.breakers import VERSION, breakers_of, list_breakers, put_breakers
@@ -162,6 +163,15 @@ async def force_breaker(
     await put_breakers(tx, {name: after})
     await refill(tx, freed({name: before}, {name: after}, now=now), now=now)
     return next(row for row in await list_breakers(tx) if row.name == name)
+
+
+async def passes_apart(db: Statements) -> list[str]:
+    """Return in plain words which running tasks count at gates and should not, or the other way round."""
+    rows = {row.gate: (row.declared, row.override) for row in await list_limits(db)}
+    missing = Counter([gate for gate, _ in await db.rows("missing_passes") if governs(gate, rows)])
+    said = [f"{n} running tasks do not count at the limit {gate}" for gate, n in sorted(missing.items())]
+    stale = int(await db.value("stale_passes"))
+    return [*said, f"{stale} tasks count at limits and do not run"] if stale else said
 
 
 async def put_buckets(tx: Transaction, buckets: Mapping[str, Bucket]) -> None:

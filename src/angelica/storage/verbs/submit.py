@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final, Protocol
 
 from angelica.domain.task import NewTask
 from angelica.domain.value import maker
 from angelica.errors import IdempotencyMismatch
 from angelica.storage.protocol import Enqueued, Request, Submitted
 from angelica.storage.rows import from_json, task_of, to_json
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import Transaction, Value
 
 _submitted: Final[Callable[..., Submitted]] = maker(Submitted)
 _enqueued: Final[Callable[..., Enqueued]] = maker(Enqueued)
 _REFUSALS: Final = frozenset({"id_conflict", "unique_conflict"})
+
+
+class Inside(Protocol):
+    """What of a transaction it takes to put tasks into the store."""
+
+    async def rows(self, verb: str, *values: Value) -> list[Any]: ...
+    async def insert(self, tasks: Sequence[NewTask], wall: int) -> None:
+        """Write tasks that are thought to be new. Raises `Clash`."""
+        ...
 
 
 def all_created(tasks: Sequence[NewTask]) -> Enqueued:
@@ -33,19 +42,11 @@ async def submit(
     """Store tasks one by one as far as they may be; nothing is written if this raises."""
     if request is not None:
         await tx.lock("requests", [to_json([request.principal, request.key])])
-        answer = await _stored_answer(tx, request, wall)
-        if answer is not None:
-            return answer
-    items, new = await _judge(tx, tasks)
-    refused = atomic and any(item.status in _REFUSALS for item in items)
-    if refused:
-        ids = {task.id for task in new}
-        items = [
-            item if item.status in _REFUSALS or item.task_id not in ids else Submitted(task.id, "aborted")
-            for item, task in zip(items, tasks, strict=True)
-        ]
-    else:
-        await tx.insert(new, wall)
+        stored = await _stored_answer(tx, request, wall)
+        if stored is not None:
+            return stored
+    answer = await put(tx, tasks, wall=wall, atomic=atomic)
+    items = answer.items
     if request is not None and not any(item.status == "aborted" for item in items):
         answer_text = to_json([(item.task_id, item.status) for item in items])
         await tx.run(
@@ -57,6 +58,21 @@ async def submit(
             answer_text,
             request.expires_at,
         )
+    return answer
+
+
+async def put(inside: Inside, tasks: Sequence[NewTask], *, wall: int, atomic: bool) -> Enqueued:
+    """Store tasks one by one as far as they may be; with `atomic`, one refused item leaves all unwritten."""
+    items, new = await _judge(inside, tasks)
+    refused = atomic and any(item.status in _REFUSALS for item in items)
+    if refused:
+        ids = {task.id for task in new}
+        items = [
+            item if item.status in _REFUSALS or item.task_id not in ids else Submitted(task.id, "aborted")
+            for item, task in zip(items, tasks, strict=True)
+        ]
+    elif new:
+        await inside.insert(new, wall)
     return Enqueued(tuple(items))
 
 
@@ -72,14 +88,14 @@ async def _stored_answer(tx: Transaction, request: Request, wall: int) -> Enqueu
     return Enqueued(tuple(Submitted(*item) for item in from_json(answer)), replayed=True)
 
 
-async def _judge(tx: Transaction, tasks: Sequence[NewTask]) -> tuple[list[Submitted], list[NewTask]]:
+async def _judge(inside: Inside, tasks: Sequence[NewTask]) -> tuple[list[Submitted], list[NewTask]]:
     """Say of each task what becomes of it, as if they came one by one, and which are new."""
-    rows = await tx.rows("tasks_by_ids", to_json([task.id for task in tasks]))
+    rows = await inside.rows("tasks_by_ids", to_json([task.id for task in tasks]))
     standing = {tasks[position].id: task_of(row).spec for position, row in rows}
     wanted = [(task.function, task.unique.key) for task in tasks if task.unique is not None]
     holders = {
         (function, key): task_id
-        for function, key, task_id in (await tx.rows("unique_holders", to_json(wanted)) if wanted else ())
+        for function, key, task_id in (await inside.rows("unique_holders", to_json(wanted)) if wanted else ())
     }
     items: list[Submitted] = []
     new: list[NewTask] = []

@@ -133,8 +133,10 @@ create table angelica.workers (
 
 -- How many tasks stand in each (queue, state), changed by deltas in the transaction that changes the rows. A
 -- connection changes the rows of its own slot: in one row for all, every commit of a queue would wait for the other.
+-- A transaction of somebody else's, which may stay open for hours, has a slot that nobody else touches: minus its
+-- number. What it has left there is folded into the others (`fold_counts`).
 create table angelica.counters (
-    slot smallint not null,
+    slot bigint not null,
     queue text collate "C" not null,
     state text collate "C" not null,
     n bigint not null,
@@ -179,6 +181,8 @@ create table angelica.meta (
     key text collate "C" primary key,
     value text not null
 );
+-- By this a store knows its own tables again, whatever connection leads to them.
+insert into angelica.meta (key, value) values ('store_id', gen_random_uuid()::text);
 
 create table angelica.schedules (
     id text collate "C" primary key,

@@ -52,17 +52,24 @@ insert into angelica.tasks (
 select
     ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload, r.unique_key, r.unique_spec, r.expires_at,
     r.deadline, r.parent_id, r.retry_of, r.schedule_id, r.extras
-from unnest(
+from impatient cross join unnest(
     $10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[],
     $18::bigint[], $19::bigint[], $20::text[], $21::text[], $22::text[], $23::text[]
 ) r (
     id, kind, run_at, created_at, trace_id, payload, unique_key, unique_spec, expires_at, deadline, parent_id, retry_of,
     schedule_id, extras
 )
+where impatient.set is not null
+
+-- Where a key or an id of a task is in a transaction that is still open, its insert would wait for the end of that. It
+-- gives up instead, before those are late who came in the same batch (contention.py).
+-- fragment: impatient
+impatient as materialized (select set_config('lock_timeout', '200ms', true) as set)
 
 -- The same for tasks with rare parts; $24…$26 are their labels, $27…$29 the counts.
 -- verb: store_full
-with new as (${full_rows}),
+with ${impatient},
+new as (${full_rows}),
 labelled as (
     insert into angelica.labels (task_id, name, value)
     select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
@@ -72,7 +79,8 @@ select ${notify} as told
 
 -- The same where some may stand: those are left as they are, and told by id, as often as they came in vain.
 -- verb: insert_full
-with new as (
+with ${impatient},
+new as (
     ${full_rows}
     on conflict do nothing
     returning id, queue, state

@@ -25,7 +25,7 @@ select json_agg(json_build_array(o.pid, o.name, o.state, o.seconds, o.xmin, o.xm
     select
         a.pid, a.application_name as name, a.state,
         extract(epoch from clock_timestamp() - a.xact_start)::float8 as seconds,
-        coalesce(a.backend_xmin, a.backend_xid)::text as xmin,
+        coalesce(a.backend_xid, a.backend_xmin)::text as xmin,
         greatest(age(a.backend_xmin), age(a.backend_xid)) as xmin_age
     from pg_stat_activity a
     where a.pid <> pg_backend_pid() and (a.datid is null or a.datname = current_database())

@@ -78,6 +78,10 @@ update angelica.passes set at = null where gate in (select value from ${names} e
 delete from angelica.passes p where not p.refund
     and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state || '' = 'running')
 
+-- verb: stale_passes
+select count(*) from angelica.passes p where not p.refund
+    and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state = 'running')
+
 -- Running tasks that do not count at a gate of theirs.
 -- fragment: uncounted
 select gate, id from (

@@ -67,6 +67,10 @@ update passes set at = null where gate in (select value from jsonb_each(?1))
 delete from passes where not refund
     and not exists (select 1 from tasks where tasks.id = passes.task_id and state = 'running')
 
+-- verb: stale_passes
+select count(*) from passes p where not p.refund
+    and not exists (select 1 from tasks t where t.id = p.task_id and t.state = 'running')
+
 -- Running tasks that do not count at a gate of theirs.
 -- fragment: uncounted
 select gate, id from (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -116,6 +115,12 @@ class Settings:
     )
     select: Mapping[str, str] = option(
         NOTHING, options.labels, "Labels of tasks: workers take only those that have all of them.", shown="none"
+    )
+    fair_queues: Mapping[str, str] = option(
+        NOTHING,
+        options.labels,
+        'Queues shared evenly by the tenants that a header names: `{mail = "tenant"}`.',
+        shown="none",
     )
     lease_ttl: int = option(
         15 * SECOND,
@@ -333,18 +338,11 @@ def _from_file(directory: Path) -> Iterator[tuple[str, Any, str]]:
     """Yield what the file says: `angelica.toml` if it is there, else `[tool.angelica]` of `pyproject.toml`."""
     path = directory / FILE
     if path.is_file():
-        table, origin = _toml(path), FILE
+        table, origin = options.toml(path), FILE
     else:
         path = directory / PROJECT_FILE
-        tools = _toml(path).get("tool", {}) if path.is_file() else {}
+        tools = options.toml(path).get("tool", {}) if path.is_file() else {}
         table, origin = tools.get("angelica", {}), f"[tool.angelica] in {PROJECT_FILE}"
     for key, value in table.items():
         _check_known(key, origin)
         yield key, value, origin
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InvalidValue(f"/{path.name}", f"cannot be read: {error}", hint="a TOML file in UTF-8") from None

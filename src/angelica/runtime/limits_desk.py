@@ -8,6 +8,7 @@ from typing import Any, Final
 from angelica.clock import Clock
 from angelica.domain.gates import Kind, check_count, check_key, check_name, gate_of, parent_of, parts_of
 from angelica.domain.limits import LimitSettings, rate_text, read_rate
+from angelica.domain.task import NOTHING
 from angelica.errors import InvalidValue, NotFound
 from angelica.runtime import fields
 from angelica.runtime.drafts import InvalidRequest
@@ -103,9 +104,12 @@ def read_changes(kind: Kind, changes: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def declared(functions: Iterable[Function[..., Any]]) -> list[LimitPut]:
-    """Return what code declares of limits. What a function declares no more is taken back."""
-    puts: list[LimitPut] = []
+def declared(functions: Iterable[Function[..., Any]], fair: Mapping[str, str] = NOTHING) -> list[LimitPut]:
+    """Return what code declares of limits. What a function declares no more is taken back.
+
+    `fair` are the queues that the settings want shared, each with the header that names its tenants.
+    """
+    puts = [LimitPut(gate_of("queue", queue), declared={"fair": header}) for queue, header in fair.items()]
     for function in functions:
         defaults = function.defaults
         own = {"max_running": defaults.max_running, "rate": defaults.rate}

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angelica.clock import MINUTE, SECOND, Now
-from angelica.domain.prediction import PICK_UP, Line, Start, predict
+from angelica.domain.prediction import PICK_UP, Line, predict
+from angelica.domain.reasons import Start
 
 NOW = Now(1_000_000 * MINUTE, 0, "boot")
 SAMPLE = 200

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
-from urllib.parse import quote
 
 from angelica.domain.reasons import NO_CAPABLE_WORKER, UNKNOWN_FUNCTION
 
@@ -60,11 +59,15 @@ def tenant_lane(lane: str, tenant: str) -> str:
     """
     if needs_of(lane).tenant is not None:
         return lane
-    name = quote(tenant, safe="", errors="replace")
+    name = "".join(map(_written, tenant))
     if len(name) > _LONGEST:
         name = sha256(name.encode()).hexdigest()
     base, named, function = lane.partition("!")
     return f"{base}{'' if ';' in base else ';'}~{name}{named}{function}"
+
+
+def _written(sign: str) -> str:
+    return sign if sign.isascii() and (sign.isalnum() or sign in "._-") else f"%{ord(sign):x}."
 
 
 def kind_of(lane: str) -> str:

@@ -9,6 +9,8 @@ from statistics import fmean, pvariance
 from typing import Final
 
 from angelica.clock import MINUTE, SECOND, Now
+from angelica.domain.reasons import Start, Why
+from angelica.durations import format_moment
 
 LOOKED_BACK: Final = 5 * MINUTE
 """How far back ends say how fast a line moves."""
@@ -36,15 +38,6 @@ class Line:
     ends: Sequence[int] = ()
     since: int = 0
     not_before: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """When a task will start: in one of ten cases before `p10`, in nine of ten before `p90`; moments."""
-
-    p10: int
-    p50: int
-    p90: int
 
 
 def predict(line: Line, now: Now) -> Start | None:
@@ -104,3 +97,13 @@ def _gamma(mean: float, variance: float) -> tuple[int, int, int]:
 
 def _moments(line: Line, now: Now, waits: tuple[int, int, int]) -> Start:
     return Start(*(max(now.wall + wait, line.not_before) for wait in waits))
+
+
+def shown(why: Why) -> str:
+    """Return the reason in words, with what is known of the start: what every surface says."""
+    if why.start is None:
+        return why.text
+    low, high = format_moment(why.start.p10), format_moment(why.start.p90)
+    if low == high:
+        return f"{why.text} It should start at {low}."
+    return f"{why.text} It should start at about {format_moment(why.start.p50)}, between {low} and {high}."

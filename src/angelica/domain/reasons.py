@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from angelica.domain.prediction import Start
-from angelica.durations import format_moment
-
 # Why an attempt ended badly, or a task was cancelled.
 EXCEPTION: Final = "exception"
 TIMEOUT: Final = "timeout"
@@ -74,6 +71,15 @@ RUNNING: Final = "running"
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """When a task will start: in one of ten cases before `p10`, in nine of ten before `p90`; moments."""
+
+    p10: int
+    p50: int
+    p90: int
+
+
+@dataclass(frozen=True, slots=True)
 class Why:
     """Why a task waits: a code of this module, its parameters, its place in the line and links to what blocks it."""
 
@@ -84,13 +90,3 @@ class Why:
     text: str = ""
     start: Start | None = None
     """When it will start, where that can be said."""
-
-
-def shown(why: Why) -> str:
-    """Return the reason in words, with what is known of the start: what every surface says."""
-    if why.start is None:
-        return why.text
-    low, high = format_moment(why.start.p10), format_moment(why.start.p90)
-    if low == high:
-        return f"{why.text} It should start at {low}."
-    return f"{why.text} It should start at about {format_moment(why.start.p50)}, between {low} and {high}."

@@ -6,8 +6,8 @@ from typing import Final
 from zlib import crc32
 
 from angelica.clock import SECOND
-from angelica.domain.prediction import Start
-from angelica.domain.reasons import Why, shown
+from angelica.domain.prediction import shown
+from angelica.domain.reasons import Start, Why
 from angelica.domain.task import State, Task
 from angelica.durations import parse_duration
 from angelica.errors import InvalidValue, NotCancellable, NotFinished, NotSupported

@@ -101,3 +101,16 @@ def test_a_run_that_waits_for_another_one_says_for_which(client: TestClient, hou
     waiting = next(each for each in client.get("/tasks").json()["items"] if each["state"] == "waiting")
     said = why(client, waiting["task_id"])
     assert (said["code"], said["position"], said["blocking"]) == ("overlap", 1, [f"/tasks/{first}"])
+
+
+def test_in_a_shared_queue_only_its_own_tenants_tasks_are_ahead(client: TestClient, house: House) -> None:
+    worker(house)
+    assert client.patch("/queues/default", json={"fair": "tenant"}).status_code == 200
+    house.clock.advance(2 * SECOND)
+    for _ in range(9):
+        submit(client, headers={"tenant": "big"})
+    submit(client, headers={"tenant": "small"})
+    said = why(client, submit(client, headers={"tenant": "small"}))
+    assert (said["code"], said["position"], said["params"]["tenant"]) == ("ahead", 2, "small")
+    assert said["predicted_start"] is None
+    assert said["text"].endswith("1 task of its own tenant is ahead of it.")

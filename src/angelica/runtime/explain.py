@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from angelica.clock import Now
@@ -15,6 +15,7 @@ from angelica.durations import format_moment
 from angelica.runtime.explain_breaker import why_broken
 from angelica.runtime.fleet import is_live, takes
 from angelica.runtime.limited import why_shut
+from angelica.runtime.limits_desk import settings_in
 from angelica.storage.protocol import Storage, WorkerInfo, WorkerRow
 
 CLOSEST: Final = 3
@@ -47,12 +48,33 @@ async def explain(task: Task, storage: Storage) -> Why | None:
     shut = why_shut(gate_of("queue", task.queue), limits, now)
     if shut.code != reasons.AHEAD:
         return shut
+    if settings_in(limits, gate_of("queue", task.queue)).fair is not None:
+        return await _in_turn(task, storage)
+    return await _in_line(task, storage)
+
+
+async def _in_line(task: Task, storage: Storage) -> Why:
+    """Return how many are ahead of a task."""
     ahead = await storage.count_ahead(task)
     text = f"{_count(ahead, 'task')} of the queue {task.queue} {'is' if ahead == 1 else 'are'} ahead of it."
     if not ahead:
         text = f"It is first in line in the queue {task.queue}, waiting for a free slot."
     busy = (f"/tasks?queue={quote(task.queue, safe='')}&status=running",)
     return Why(reasons.AHEAD, {"queue": task.queue, "ahead": ahead}, position=ahead + 1, blocking=busy, text=text)
+
+
+async def _in_turn(task: Task, storage: Storage) -> Why:
+    """Return who is ahead of a task in a queue that tenants share: only its own tenant's tasks have a place in line."""
+    params: dict[str, Any] = {"queue": task.queue}
+    busy = (f"/tasks?queue={quote(task.queue, safe='')}&status=running",)
+    tenant = task.spec.extras.tenant
+    text = f"The tenants of the queue {task.queue} take turns, those with the fewest running first."
+    if tenant is None:  # it came before the queue was shared, and has no place until a claim has met it
+        return Why(reasons.AHEAD, params, blocking=busy, text=text)
+    ahead = await storage.count_ahead(task)
+    params |= {"tenant": tenant, "ahead": ahead}
+    text += f" {_count(ahead, 'task')} of its own tenant {'is' if ahead == 1 else 'are'} ahead of it."
+    return Why(reasons.AHEAD, params, position=ahead + 1, blocking=busy, text=text)
 
 
 def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:

@@ -22,7 +22,9 @@ _LINED_UP: Final = frozenset({reasons.AHEAD, reasons.SCHEDULED, reasons.BACKOFF}
 
 async def with_start(why: Why, task: Task, storage: Storage) -> Why:
     """Return `why` with the predicted start of the task, where it stands in a line that moves."""
-    if why.code not in _LINED_UP:
+    if why.code not in _LINED_UP or (why.code == reasons.AHEAD and "ahead" not in why.params):
+        return why
+    if "tenant" in why.params:  # how often its turn comes depends on what other tenants still bring
         return why
     rows, now = await storage.list_workers(), await storage.time()
     slots, free = room_for(task, rows, now)

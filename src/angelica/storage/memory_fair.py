@@ -22,6 +22,7 @@ def sort_out(table: Table, queue: str, lanes: Sequence[str], header: str) -> lis
         for row in table.lanes.first(queue, lane, left):
             table.lanes.drop_ready(row)
             row.lane = tenant_lane(lane, row.spec.extras.headers.get(header, ""))
+            row.revision += 1
             table.lanes.add_ready(row)
             found.append(row.lane)
             left -= 1

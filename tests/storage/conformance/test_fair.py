@@ -80,7 +80,10 @@ def test_those_without_a_tenant_are_one(world: World) -> None:
     fair(world)
     world.submit(*(new(f"n{place}") for place in range(5)))
     fill(world, "a", 5)
-    assert sorted(ids(world.claim(4))) == ["a00", "a01", "n0", "n1"]
+    claimed = world.claim(4)
+    assert sorted(ids(claimed)) == ["a00", "a01", "n0", "n1"]
+    assert {task.spec.executor for task in claimed} == {"async"}
+    assert world.get("n0").spec.executor == world.get("n4").spec.executor == "async"
 
 
 def test_strange_names_are_tenants_too(world: World) -> None:

@@ -1,4 +1,5 @@
 -- Fair queues: rows that have no tenant's lane yet, and who was served when.
+-- A new revision, because a row of the first one is read as one in which nothing was changed.
 
 -- verb: unsorted
 select json_agg(json_build_array(t.id, t.extras) order by t.priority desc, t.run_at, t.id) from (
@@ -8,7 +9,7 @@ select json_agg(json_build_array(t.id, t.extras) order by t.priority desc, t.run
 ) t
 
 -- verb: sort_out
-update angelica.tasks t set executor = e.value ->> 1 from ${items} e where t.id = e.value ->> 0
+update angelica.tasks t set executor = e.value ->> 1, revision = t.revision + 1 from ${items} e where t.id = e.value ->> 0
 
 -- verb: served_of
 select json_agg(json_build_array(gate, served)) from angelica.tenants where gate in (select value from ${names} e)

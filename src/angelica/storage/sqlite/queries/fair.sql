@@ -1,4 +1,5 @@
 -- Fair queues: rows that have no tenant's lane yet, and who was served when.
+-- A new revision, because a row of the first one is read as one in which nothing was changed.
 
 -- verb: unsorted
 select json_group_array(json_array(id, extras)) from (
@@ -8,7 +9,7 @@ select json_group_array(json_array(id, extras)) from (
 )
 
 -- verb: sort_out
-update tasks set executor = e.value ->> 1 from jsonb_each(?1) e where tasks.id = e.value ->> 0
+update tasks set executor = e.value ->> 1, revision = revision + 1 from jsonb_each(?1) e where tasks.id = e.value ->> 0
 
 -- verb: served_of
 select json_group_array(json_array(gate, served)) from tenants where gate in (select value from jsonb_each(?1))

@@ -48,6 +48,8 @@ bench: $(STAMP)  ## measure: submit, drain, latency (bench/)
 chaos: $(STAMP)  ## kill, stop and corrupt things while tasks run, and prove that none is lost (bench/)
 	@$(BIN)/python -m bench.chaos
 	@$(BIN)/python -m bench.chaos.tickers
+	@tools/servers.sh
+	@$(BIN)/python -m bench.chaos.postgres
 
 docs: $(STAMP)  ## build the documentation into site/
 	@$(BIN)/zensical build --clean

@@ -36,7 +36,7 @@ def test_defaults_are_what_they_would_be_read_as() -> None:
     plain = Settings()
     for name, option in OPTIONS.items():
         value = getattr(plain, name)
-        if value is None or name == "profiles":
+        if value is None or name in ("profiles", "commands"):
             continue
         written = format_duration(value) if option.shown.endswith(("s", "d")) and isinstance(value, int) else value
         assert option.read(written) == value, name
@@ -241,3 +241,54 @@ def test_settings_are_frozen_and_equal_by_value(tmp_path: Path) -> None:
     with pytest.raises(FrozenInstanceError):
         settings.port = 2
     assert settings == load(tmp_path, {"ANGELICA_PORT": "1"})
+
+
+COMMANDS = """
+[worker]
+cpu = 1.5
+memory = "2GiB"
+
+[commands.train]
+pattern = "python train.py --epoch {int}"
+program = ["/nonexistent/python3", "{python}", "/bin/sh"]
+files = ["train.py"]
+memory = "512MiB"
+"""
+
+
+def test_commands_come_from_the_file_and_stand_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "angelica.toml").write_text(COMMANDS, "utf-8")
+    settings = load(tmp_path)
+    (command,) = settings.commands.commands.values()
+    assert (command.name, command.files) == ("train", (str(tmp_path / "train.py"),))
+    assert Path(command.program).is_file()
+    assert settings.commands.match("python train.py --epoch 3").argv == (command.program, "train.py", "--epoch", "3")
+    assert settings.origin("commands") == "angelica.toml"
+    assert (settings.worker_cpu, settings.worker_memory) == (1.5, 2 << 30)
+    assert not load(tmp_path / "elsewhere").commands
+
+
+def test_commands_come_from_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"cannot be set by a keyword \(set it in angelica\.toml\)"):
+        load(tmp_path, commands={"train": {"pattern": "id", "program": "/usr/bin/id"}})
+    with pytest.raises(InvalidValue, match="cannot be set by an environment variable ANGELICA_COMMANDS"):
+        load(tmp_path, {"ANGELICA_COMMANDS": "id"})
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("[commands]\ntrain = 1\n", "/commands/train"),
+        ('[commands.train]\npattern = "id"\nprogram = "id"\n', "/commands/train/program"),
+        ('[commands.train]\npattern = "id"\nprogram = ["/usr/bin/id", "id"]\n', "/commands/train/program"),
+        ('[commands.train]\npattern = "id"\nprogram = []\n', "/commands/train/program"),
+        ("worker = 3\n", "/worker"),
+        ("[worker]\ncpus = 3\n", "/worker_cpus"),
+        ("[worker]\ncpu = 0\n", "/worker_cpu"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path: Path, text: str, field: str) -> None:
+    (tmp_path / "angelica.toml").write_text(text, "utf-8")
+    with pytest.raises(InvalidValue) as refused:
+        load(tmp_path)
+    assert refused.value.field == field

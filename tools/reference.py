@@ -13,7 +13,8 @@ from angelica import errors
 from angelica.cli.root import root
 from angelica.http.problems import KINDS
 from angelica.http.routes import endpoints
-from angelica.settings import OPTIONS, PREFIX
+from angelica.settings import OPTIONS
+from angelica.sources import PREFIX
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 PART = "<!-- generated: {} -->\n"

@@ -51,9 +51,15 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run keeps its files."""
+    """Where a run keeps its files; `url` is the address of a store that is no file."""
 
     directory: Path
+    url: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The store, as a process of the run is told."""
+        return str(self.store) if self.url is None else self.url
 
     @property
     def store(self) -> Path:
@@ -169,7 +175,7 @@ class Server(Group):
         app: str = APP,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        argv = ["angelica.cli", "serve", "--url", str(place.store), "--port", "0", "-w", str(workers)]
+        argv = ["angelica.cli", "serve", "--url", place.address, "--port", "0", "-w", str(workers)]
         argv += [] if concurrency is None else ["-c", str(concurrency)]
         super().__init__(place, "serve", [*argv, app], env or {})
         self._url = ""
@@ -197,7 +203,7 @@ class Worker(Group):
     def __init__(
         self, place: Place, name: str, *, app: str = APP, queues: str = "default", env: Mapping[str, str] | None = None
     ) -> None:
-        argv = ["angelica.cli", "worker", "--url", str(place.store), "-Q", queues, app]
+        argv = ["angelica.cli", "worker", "--url", place.address, "-Q", queues, app]
         super().__init__(place, name, argv, env or {})
 
     def ready(self) -> bool:

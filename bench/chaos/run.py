@@ -8,12 +8,53 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from bench.chaos.checker import Record, Verdict, check
 from bench.chaos.fleet import Group, Kill, Place, Server, Worker, until
 from bench.chaos.ledger import Client, Ledger
-from bench.chaos.store import Store
+from bench.chaos.store import Change, Row, Store
 from bench.chaos.witness import Line, read_witness
+
+
+class Watched(Protocol):
+    """A store under attack, whatever it is in: what the checker wants to know of it."""
+
+    def states(self) -> dict[str, int]:
+        """Return how many tasks stand in each state."""
+        ...
+
+    def unfinished(self) -> int:
+        """Return how many tasks have not ended."""
+        ...
+
+    def scalar(self, query: str, *values: object) -> Any:
+        """Return the first column of the first row, None without one."""
+        ...
+
+    def changes(self) -> list[Change]:
+        """Return the history of all tasks, in the order of the commits."""
+        ...
+
+    def rows(self) -> dict[str, Row]:
+        """Return all tasks as they stand."""
+        ...
+
+    def outcomes(self) -> dict[tuple[str, int], str]:
+        """Return how each attempt ended that did not succeed."""
+        ...
+
+    def leases(self) -> int:
+        """Return how many tasks somebody holds."""
+        ...
+
+    def check(self) -> tuple[str, ...]:
+        """Return what the engine's own check finds wrong."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
 
 
 @dataclass(slots=True)
@@ -21,7 +62,7 @@ class Run:
     """A run with everything that is to be cleared away after it. `say` takes words about its progress."""
 
     place: Place
-    store: Store
+    store: Watched
     say: Callable[[str], None]
     ledger: Ledger = field(default_factory=Ledger)
     kills: list[Kill] = field(default_factory=list)
@@ -91,14 +132,20 @@ class Run:
 
 
 @contextmanager
-def running(directory: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Iterator[Run]:
-    """Give a run in a fresh directory, and leave no process behind.
+def running(
+    directory: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    store: Watched | None = None,
+    url: str | None = None,
+) -> Iterator[Run]:
+    """Give a run in a fresh directory, and leave no process behind. Without a `store` it is on SQLite.
 
     The directory is kept if it is given, if a law was broken and if the run raises.
     """
     made = Path(tempfile.mkdtemp(prefix="angelica-chaos-")) if directory is None else directory
-    place = Place(made)
-    run = Run(place, Store(place.store), say)
+    place = Place(made, url)
+    run = Run(place, Store(place.store) if store is None else store, say)
     try:
         yield run
     except BaseException:

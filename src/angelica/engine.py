@@ -9,20 +9,21 @@ import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import angelica
 from angelica.children import Children
 from angelica.clock import Clock, SystemClock
+from angelica.command_desk import CommandDesk
 from angelica.declaring import Declaring
 from angelica.domain.events import EngineState
 from angelica.errors import AngelicaError
 from angelica.hosting import Hosting
+from angelica.keeping import Keeping
 from angelica.living import Living
 from angelica.node import Node, make_lane
 from angelica.observe import logs
 from angelica.runtime.declarations import Declarations
-from angelica.runtime.duty import Duty
 from angelica.runtime.hooks import Hooks
 from angelica.runtime.hub import Hub
 from angelica.runtime.means import Means
@@ -42,8 +43,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 E = TypeVar("E")
 
-KEEP_TIME_EVERY = 10.0
-"""Seconds between looks at the store's clock."""
+_NOT_OPEN: Final = "the engine is not open: await engine.start(), or mount it with engine.lifespan"
 
 
 class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
@@ -67,6 +67,7 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
         self._portal = Portal()
         self.submitter = Submitter(self)
         self.functions = FunctionRegistry(self.settings, self.hooks, self.submitter)
+        self.commands = CommandDesk(self)
         self.log = logging.getLogger("angelica.task")
         self._chance = random.Random()  # noqa: S311 - jitter and ids, not secrets
         self._hub = Hub(self.hooks)
@@ -82,7 +83,7 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
         self._opening = threading.Lock()
         self._opened_by = 0
         self._capture: object | None = None
-        self._timekeeper: Duty | None = None
+        self.keeping = Keeping(lambda: self._node)
         self._leaving: asyncio.Task[None] | None = None
         self.mounted_at = ""
         self.after_submit: Callable[[], Awaitable[object]] | None = None
@@ -92,29 +93,29 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
     @property
     def is_open(self) -> bool:
         """Whether the store is open in this process."""
-        return self._service is not None
+        return self._service is not None and self._opened_by == os.getpid()
 
     @property
     def storage(self) -> Storage:
         """The store; raises `AngelicaError` while it is not open."""
         if self._storage is None:
-            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+            raise AngelicaError(_NOT_OPEN)
         return self._storage
 
     @property
     def service(self) -> Service:
         """What HTTP, the CLI and the Python surface ask for; raises `AngelicaError` while the store is not open."""
         if self._service is None:
-            raise AngelicaError("the engine is not open: await engine.start(), or mount it with engine.lifespan")
+            raise AngelicaError(_NOT_OPEN)
         return self._service
 
     async def open(self) -> None:
-        """Open the store, if it is not open yet; raises `StorageUnavailable`, `SchemaMismatch`."""
-        if self._service is not None and self._opened_by == os.getpid():
+        """Open the store, if it is not open yet; raises `StorageUnavailable`, `StoreMoved`, `SchemaMismatch`."""
+        if self.is_open:
             return
         await asyncio.to_thread(self._opening.acquire)
         try:
-            if self._service is None or self._opened_by != os.getpid():
+            if not self.is_open:
                 await self._open()
         finally:
             self._opening.release()
@@ -166,9 +167,7 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
         if self._by_hand:
             return
         self._capture = self._capture or logs.install()
-        if self._timekeeper is None and isinstance(self.clock, SystemClock):
-            self._timekeeper = Duty("clock", self._keep_time, chance=self._chance.random)
-            self._timekeeper.start()
+        self.keeping.start(self.storage, self.means, grace=self.settings.grace)
         if worker is None:
             worker = self.settings.embed == "on"
         if worker and self._node is None:
@@ -188,6 +187,7 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
             return
         self.state = "SHUTDOWN"
         self._hub.emit(EngineState(self.state))
+        await self.keeping.stop()
         leaving, self._leaving = self._leaving, None
         if leaving is not None and leaving.get_loop() is asyncio.get_running_loop():
             await leaving
@@ -202,17 +202,9 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
         self.state = "TERMINATED"
         self._hub.emit(EngineState(self.state))
 
-    async def _keep_time(self) -> float:
-        """Agree with the store's clock again and again: ours drifts."""
-        if isinstance(self.clock, SystemClock):
-            self.clock.follow(await self.storage.time())
-        return KEEP_TIME_EVERY
-
     async def close(self) -> None:
         """Close the store; may be called twice."""
-        timekeeper, self._timekeeper = self._timekeeper, None
-        if timekeeper is not None:
-            await timekeeper.stop()
+        await self.keeping.stop()
         storage, self._storage, self._service, self._schedules = self._storage, None, None, None
         self._brought = False
         if storage is not None:
@@ -285,12 +277,9 @@ class Engine(Declaring, Hosting, Living, Children, Submitting, Scheduling):
         """Return `count` random bits, for ids."""
         return self._chance.getrandbits(count)
 
-    # -- submitting -------------------------------------------------------------------------------------------------
-
     def is_ready(self, *, durable: bool) -> bool:
         """Whether a submit can go straight to the service."""
-        is_open = self._service is not None and self._opened_by == os.getpid()
-        return is_open and (durable or self._lane_node is not None)
+        return self.is_open and (durable or self._lane_node is not None)
 
     async def get_ready(self, *, durable: bool) -> None:
         """Open the store; for a task that is not durable, start what runs it."""

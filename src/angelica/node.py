@@ -15,6 +15,7 @@ from angelica.runtime.duty import Duty
 from angelica.runtime.identity import here, host_name, lives, pid_started
 from angelica.runtime.janitor import Host, Janitor
 from angelica.runtime.journal import Journal
+from angelica.runtime.limits.capacity import capacity, cpu_count
 from angelica.runtime.limits_desk import declared
 from angelica.runtime.means import Means
 from angelica.runtime.promoter import Promoter
@@ -27,7 +28,7 @@ from angelica.runtime.startfile import StartFile
 from angelica.runtime.warm.crew import ProcessSettings
 from angelica.runtime.warm.wire import Setup
 from angelica.runtime.worker import Worker
-from angelica.runtime.worker_settings import WorkerSettings, capacity_of
+from angelica.runtime.worker_settings import CommandSettings, WorkerSettings, capacity_of
 from angelica.runtime.zonedata import zone_data
 from angelica.settings import Settings
 from angelica.storage.memory import MemoryStorage
@@ -137,6 +138,18 @@ class Node:
         self.journal.on_pending = None
         await self._flusher.stop()
 
+    def rest(self) -> None:
+        """Claim no more for now."""
+        self.worker.rest()
+
+    def resume(self) -> None:
+        """Claim again."""
+        self.worker.resume()
+
+    def hand_back(self) -> None:
+        """Stop what runs, to be run again by whoever claims it."""
+        self.worker.hand_back()
+
     @property
     def problems(self) -> dict[str, str]:
         """What is wrong now, by the name of the loop; empty while all is well."""
@@ -197,7 +210,7 @@ def _info(
     worker_id: str,
     version: str,
     start_file: StartFile | None,
-    limits: WorkerSettings,
+    wanted: WorkerSettings,
 ) -> WorkerInfo:
     now = clock.now()
     pid = os.getpid()
@@ -209,14 +222,16 @@ def _info(
         pid_started=pid_started(pid),
         version=version,
         started_at=now.wall,
-        slots=_slots(limits),
-        capacity=capacity_of(limits),
+        slots=_slots(wanted),
+        capacity=capacity_of(wanted),
         queues=settings.queues,
-        functions=tuple(registry.names()),
+        functions=(*registry.names(), *(() if wanted.commands is None else wanted.commands.allowed.functions)),
         labels=settings.labels,
         select=settings.select,
         start_file=None if start_file is None else str(start_file.path),
         place=here(),
+        cpu=wanted.capacity.cpu,
+        memory=wanted.capacity.memory,
     )
 
 
@@ -242,18 +257,24 @@ def _threads() -> int:
 
 def _children(settings: Settings) -> int:
     """Return how many child processes there may be: one for each CPU that this process may use."""
-    try:
-        cpus = len(os.sched_getaffinity(0))
-    except AttributeError:  # a system without affinities
-        cpus = os.cpu_count() or 1
-    wanted = settings.process_slots or cpus
+    wanted = settings.process_slots or cpu_count()
     return wanted if settings.slots is None else min(wanted, settings.slots)
+
+
+def _command_settings(settings: Settings) -> CommandSettings | None:
+    """Return what is needed to run commands, one for each CPU at a time; None if the configuration has none."""
+    if not settings.commands:
+        return None
+    return CommandSettings(
+        cpu_count() if settings.slots is None else min(cpu_count(), settings.slots), settings.commands
+    )
 
 
 def _slots(settings: WorkerSettings) -> int:
     """Return how many tasks a worker runs at a time, over all its executors."""
     processes = 0 if settings.processes is None else settings.processes.slots
-    return settings.cap or settings.async_slots + settings.thread_slots + processes
+    commands = 0 if settings.commands is None else settings.commands.slots
+    return settings.cap or settings.async_slots + settings.thread_slots + processes + commands
 
 
 def _worker_settings(settings: Settings, child_setup: Callable[[], Setup] | None, *, durable: bool) -> WorkerSettings:
@@ -270,4 +291,6 @@ def _worker_settings(settings: Settings, child_setup: Callable[[], Setup] | None
         poll=settings.poll / SECOND,
         checkpoint_limit=settings.checkpoint_limit,
         processes=None if child_setup is None else _process_settings(settings, child_setup),
+        commands=_command_settings(settings) if durable else None,
+        capacity=capacity(settings.worker_cpu, settings.worker_memory),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from angelica.clock import SECOND
+from angelica.domain.command import AllowList
 from angelica.domain.labels import read_labels
 from angelica.domain.retry import PROFILES, Profile
 from angelica.durations import parse_duration, parse_size
@@ -25,17 +26,18 @@ _MAX_RETRIES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One setting: how it is read, what it says in the reference, and whether an environment variable can hold it."""
+    """One setting: how it is read, what it says in the reference, and whether a variable or a keyword can hold it."""
 
     read: Read
     doc: str
     shown: str
     env: bool = True
+    keyword: bool = True
 
 
-def option(default: Any, read: Read, doc: str, *, shown: str = "", env: bool = True) -> Any:
+def option(default: Any, read: Read, doc: str, *, shown: str = "", env: bool = True, keyword: bool = True) -> Any:
     """Return the dataclass field of a setting; `shown` is the default as the reference prints it."""
-    described = {"option": Option(read, doc, shown or str(default), env)}
+    described = {"option": Option(read, doc, shown or str(default), env, keyword)}
     if isinstance(default, Mapping):
         return field(default_factory=lambda: default, metadata=described)
     return field(default=default, metadata=described)
@@ -125,6 +127,24 @@ def whole(low: int, high: int) -> Read:
     return read_whole
 
 
+def number(low: float, high: float) -> Read:
+    """Read a number from `low` to `high`."""
+
+    def read_number(value: Any) -> float:
+        problem = f"a number from {low:g} to {high:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(problem)  # noqa: TRY004 - readers refuse with ValueError only
+        try:
+            found = float(value)
+        except ValueError:
+            raise ValueError(problem) from None
+        if not low <= found <= high:
+            raise ValueError(problem)
+        return found
+
+    return read_number
+
+
 def port(value: Any) -> int:
     """Read a port number."""
     if isinstance(value, str) and value.startswith("tcp://"):
@@ -170,6 +190,13 @@ def size(low: int, high: int) -> Read:
         return number
 
     return read_size
+
+
+def commands(value: Any) -> AllowList:
+    """Take an allow-list: its tables have been read where they stand."""
+    if not isinstance(value, AllowList):
+        raise ValueError("tables [commands.NAME] of the configuration file")  # noqa: TRY004 - as above
+    return value
 
 
 def profiles(value: Any) -> Mapping[str, Profile]:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 
 from angelica import options
+from angelica.allowed import read_allowed
 from angelica.clock import DAY, HOUR, MINUTE, SECOND
+from angelica.domain.command import NO_COMMANDS, AllowList
 from angelica.domain.retry import PROFILES, Profile
 from angelica.domain.task import NOTHING
 from angelica.errors import InvalidValue
 from angelica.options import Option, option, optional
+from angelica.sources import check_keyword, check_known, from_environment, from_file
 from angelica.storage.postgres.address import SCHEMES, Address
 
-PREFIX: Final = "ANGELICA_"
-FILE: Final = "angelica.toml"
-PROJECT_FILE: Final = "pyproject.toml"
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 _MILLISECOND: Final = 1000
@@ -105,6 +104,18 @@ class Settings:
         None,
         optional(options.duration(SECOND, 366 * DAY)),
         "Age at which a child process is replaced, after its attempt. None: never.",
+        shown="none",
+    )
+    worker_cpu: float | None = option(
+        None,
+        optional(options.number(0.01, 1024)),
+        "CPUs that one worker process gives to tasks with `resources`. None: those that it may use.",
+        shown="none",
+    )
+    worker_memory: int | None = option(
+        None,
+        optional(options.size(MIB, 1024 * 1024 * MIB)),
+        "Memory that one worker process gives to tasks with `resources`. None: 80 % of what there is.",
         shown="none",
     )
     queues: tuple[str, ...] | None = option(
@@ -221,6 +232,14 @@ class Settings:
         shown="quick 2s/2, write 5s/3, bulk 30s/1",
         env=False,
     )
+    commands: AllowList = option(  # noqa: RUF009 - it makes the field, once
+        NO_COMMANDS,
+        options.commands,
+        "The command lines that tasks may run, as tables `[commands.NAME]`; see the page on commands.",
+        shown="none",
+        env=False,
+        keyword=False,
+    )
     origins: Mapping[str, str] = field(default_factory=_no_origins, repr=False, compare=False)
 
     @classmethod
@@ -240,22 +259,24 @@ class Settings:
         key that is unknown and a value that does not fit.
         """
         written: dict[str, tuple[Any, str]] = {}
-        for key, value, origin in _from_file(Path(directory or ".")):
-            written[key] = (value, origin)
-        for key, value, origin in _from_environment(os.environ if environ is None else environ):
+        home = Path(directory or ".")
+        for key, value, origin in from_file(home, OPTIONS):
+            made = read_allowed(value, home, origin) if key == "commands" else value
+            written[key] = (made, origin)
+        for key, value, origin in from_environment(os.environ if environ is None else environ, OPTIONS):
             written[key] = (value, origin)
         for key, value in given.items():
-            _check_known(key, source)
+            check_keyword(key, source, OPTIONS)
             if value is not None:
                 written[key] = (value, source)
         values = {key: _read(key, value, origin) for key, (value, origin) in written.items()}
-        made = cls(**values, origins=MappingProxyType({key: origin for key, (_, origin) in written.items()}))
-        made._check()
-        return made
+        settings = cls(**values, origins=MappingProxyType({key: origin for key, (_, origin) in written.items()}))
+        settings._check()
+        return settings
 
     def origin(self, name: str) -> str:
         """Return where a value came from: `default`, `keyword`, `environment variable …`, or a file."""
-        _check_known(name, "origin()")
+        check_known(name, "origin()", OPTIONS)
         return self.origins.get(name, "default")
 
     @property
@@ -306,43 +327,3 @@ def _read(key: str, value: Any, origin: str) -> Any:
     except ValueError as error:
         cited = "this address" if key == "url" and "@" in str(value) else repr(value)  # it may hold a password
         raise InvalidValue(f"/{key}", f"{cited} will not do (from {origin})", hint=f"must be {error}") from None
-
-
-def _check_known(key: str, origin: str) -> None:
-    if key not in OPTIONS:
-        near = get_close_matches(key, OPTIONS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(OPTIONS)}"
-        raise InvalidValue(f"/{key}", f"there is no such setting (from {origin})", hint=hint, rule="unknown_field")
-
-
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
-    """Yield what `ANGELICA_*` says. An empty variable counts as unset.
-
-    A variable that is no setting may belong to somebody else (the command line's token, what Kubernetes makes for a
-    Service): only one that looks like a slip of the pen is refused.
-    """
-    for variable in sorted(environ):
-        key = variable.removeprefix(PREFIX).lower()
-        if not variable.startswith(PREFIX) or not environ[variable].strip():
-            continue
-        origin = f"environment variable {variable}"
-        if key in OPTIONS:
-            if not OPTIONS[key].env:
-                raise InvalidValue(f"/{key}", f"cannot be set by an {origin}", hint=f"set it in {FILE}")
-            yield key, environ[variable], origin
-        elif get_close_matches(key, OPTIONS, n=1, cutoff=0.74):
-            _check_known(key, origin)
-
-
-def _from_file(directory: Path) -> Iterator[tuple[str, Any, str]]:
-    """Yield what the file says: `angelica.toml` if it is there, else `[tool.angelica]` of `pyproject.toml`."""
-    path = directory / FILE
-    if path.is_file():
-        table, origin = options.toml(path), FILE
-    else:
-        path = directory / PROJECT_FILE
-        tools = options.toml(path).get("tool", {}) if path.is_file() else {}
-        table, origin = tools.get("angelica", {}), f"[tool.angelica] in {PROJECT_FILE}"
-    for key, value in table.items():
-        _check_known(key, origin)
-        yield key, value, origin

@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-from angelica.domain.command_config import read_commands
+from angelica.allowed import read_allowed
 from angelica.runtime.commands.checks import problems
 from angelica.runtime.commands.environment import environment
 from angelica.runtime.commands.spec import CommandSpec
@@ -20,8 +20,10 @@ PAGE = ROOT / "docs" / "how-to" / "commands.md"
 
 
 def allowed():
-    (block,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    return read_commands(tomllib.loads(block)["commands"], directory=str(ROOT / "examples"))
+    (block,) = re.findall(
+        r"^```toml title=\"angelica.toml\"\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    return read_allowed(tomllib.loads(block)["commands"], ROOT / "examples", "angelica.toml")
 
 
 def spec_of(text, **more):

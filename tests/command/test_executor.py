@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,7 @@ class House:
     def __init__(self):
         self.journal = Journal(CLOCK)
         self.outcomes = {}
+        self.usages = {}
         self.ends = {}
         self.begun = []
         self.refusal = None
@@ -62,7 +64,8 @@ class House:
 
     def done(self, made, outcome):
         made.finished = True
-        self.outcomes[made.task_id] = outcome
+        self.usages[made.task_id] = outcome.usage  # apart: its figures are no two times the same
+        self.outcomes[made.task_id] = replace(outcome, usage=None)
 
     def make(self, text, name="t", *, payload=None, **policy):
         stored = payload if payload is not None else encode(ALLOWED.match(text))
@@ -355,3 +358,19 @@ def test_closing_kills_what_runs(directory):
     assert left_in(directory) == []
     with pytest.raises(ProcessLookupError):
         os.kill(helper, 0)
+
+
+def test_what_it_took_comes_with_its_outcome_and_of_one_that_never_began_there_is_nothing(directory):
+    async def story():
+        async with executor(directory) as (made, house):
+            made.submit([house.make("python -c 'raise SystemExit(3)'"), house.make("gone x", "never")])
+            await house.outcome()
+            await house.outcome("never")
+            taken = house.usages["t"]
+            assert (taken.source in ("cgroup v1", "cgroup v2", "rusage", "proc"), taken.peak_memory > MIB) == (
+                True,
+                True,
+            )
+            assert house.usages["never"] is None
+
+    play(story())

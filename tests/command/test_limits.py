@@ -47,11 +47,11 @@ def test_mounts_and_our_own_groups_are_read():
 def test_our_group_in_a_mount_that_shows_a_part(tmp_path):
     (tmp_path / "y").mkdir()
     mount = Mount(1, str(tmp_path), "/docker/abc", frozenset({"memory"}))
-    assert machine._own(mount, "/docker/abc/y") == f"{tmp_path}/y"
-    assert machine._own(mount, "/docker/abc") == str(tmp_path)
-    assert machine._own(mount, "/docker/abcd") is None
-    assert machine._own(mount, "/docker/abc/gone") is None
-    assert machine._own(mount, "/docker/abc/../../y") is None
+    assert machine.own_group(mount, "/docker/abc/y") == f"{tmp_path}/y"
+    assert machine.own_group(mount, "/docker/abc") == str(tmp_path)
+    assert machine.own_group(mount, "/docker/abcd") is None
+    assert machine.own_group(mount, "/docker/abc/gone") is None
+    assert machine.own_group(mount, "/docker/abc/../../y") is None
 
 
 def test_what_this_machine_says_holds():

@@ -151,3 +151,25 @@ def test_the_settings_file_names_the_application(run):
             "DATA_IMPORT", "REPORT_GEN", "mail.page_viewed", "mail.send_mail", "pages.check_page"
         ]
     """)
+
+
+def test_the_training_run_is_a_command(run):
+    run("""
+        with engine:
+            handle = engine.commands.enqueue(
+                "python train.py --epoch 5", task_id="job-001", resources={"cpu": 0.5, "memory": "1GB"}
+            )
+            result = handle.result(30)
+            assert result["exit_code"] == 0, result
+            assert result["peak_memory"] > 1_000_000
+            lines = [line.message for line in handle.logs()]
+            assert [line.split()[1] for line in lines[:5]] == [f"{n}/5" for n in range(1, 6)]
+            assert handle.task.usage.cpu_seconds > 0
+            for text in ("python other.py", "python train.py --epoch 5; id"):
+                try:
+                    engine.commands.enqueue(text)
+                except Exception as error:
+                    assert type(error).__name__ == "CommandNotAllowed", error
+                else:
+                    raise AssertionError(text)
+    """)

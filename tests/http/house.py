@@ -12,6 +12,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from angelica.clock import SECOND, ManualClock
+from angelica.domain.command import NO_COMMANDS, AllowList
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Succeeded
 from angelica.domain.retry import PROFILES
@@ -58,6 +59,7 @@ class HouseSettings:
     result_limit: int = 64 * 1024
     max_depth: int | None = None
     memory_bound: int = 100
+    commands: AllowList = NO_COMMANDS
 
 
 class HouseTokens:
@@ -166,12 +168,12 @@ class House:
         reply = self.do(self.storage.exchange([], Claim("w-1", 1, room), now=self.clock.now()))
         return reply.claimed[0]  # type: ignore[no-any-return]
 
-    def claim_nothing(self) -> None:
+    def claim_nothing(self, **info: Any) -> None:
         """Only let the worker and its functions be seen."""
         now = self.clock.now()
         self.do(self.storage.put_functions([function.row(seen_at=now.wall) for function in self.functions]))
-        info = WorkerInfo("w-1", "here", "boot-0", 1, 1, "0.1.0", now.wall, 4)
-        self.do(self.storage.heartbeat(Beat(info, now.tick + 3600 * SECOND, now.wall), now=now))
+        worker = WorkerInfo("w-1", "here", "boot-0", 1, 1, "0.1.0", now.wall, 4, **info)
+        self.do(self.storage.heartbeat(Beat(worker, now.tick + 3600 * SECOND, now.wall), now=now))
 
     def end(self, task: Task, outcome: Outcome | None = None) -> None:
         """End a claimed task."""

@@ -157,7 +157,7 @@ def test_every_wrong_field_is_named(client: TestClient) -> None:
 
 
 def test_a_field_that_is_not_served_yet_is_refused(client: TestClient) -> None:
-    answer = client.post("/tasks", json={"command": "python train.py", "task_id": "job-001"})
+    answer = client.post("/tasks", json={"name": "add", "callback_url": "http://x", "task_id": "job-001"})
     assert answer.status_code == 422
     assert "not-supported" in answer.text or "not_supported" in answer.text
 

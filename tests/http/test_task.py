@@ -13,10 +13,10 @@ from tests.http.house import House
 ADD: dict[str, Any] = {"name": "add", "kwargs": {"a": 1, "b": 2}}
 
 MEMBERS = {
-    "task_id", "kind", "name", "queue", "status", "state", "why", "cancel_requested", "attempt", "failures", "retries",
-    "priority", "version", "labels", "extensions", "create_time", "run_at", "start_time", "end_time", "duration",
-    "wait", "progress", "result", "output", "error", "worker", "usage", "trace_id", "created_by", "schedule_id",
-    "workflow_id", "parent_id", "retry_of", "row_version", "logs_url", "links",
+    "task_id", "kind", "command", "name", "queue", "status", "state", "why", "cancel_requested", "attempt", "failures",
+    "retries", "priority", "version", "labels", "extensions", "create_time", "run_at", "start_time", "end_time",
+    "duration", "wait", "progress", "result", "output", "error", "worker", "usage", "trace_id", "created_by",
+    "schedule_id", "workflow_id", "parent_id", "retry_of", "row_version", "logs_url", "links",
 }  # fmt: skip
 
 

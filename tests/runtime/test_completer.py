@@ -7,15 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from angelica.clock import ManualClock
+from angelica.clock import SECOND, ManualClock
 from angelica.domain.lifecycle import complete
-from angelica.domain.outcome import Succeeded
+from angelica.domain.outcome import Failed, Released, Succeeded
+from angelica.domain.task import TaskError
 from angelica.errors import StorageUnavailable
 from angelica.runtime.completer import Completer
 from angelica.runtime.means import Means
-from angelica.storage.protocol import Exchanged, Note
+from angelica.storage.memory import MemoryStorage
+from angelica.storage.protocol import Claim, Exchanged, Note
 from tests.runtime.house_of_attempts import assignment, no_handler, run, until
-from tests.storage.world import worker_info
+from tests.storage.faulty import FaultyStorage
+from tests.storage.world import new, worker_info
 
 CLOCK = ManualClock()
 
@@ -181,6 +184,66 @@ def test_it_claims_nothing_once_it_may_not_but_still_writes():
         await completer.flush()
         assert store.exchanges == [(store.exchanges[0][0], None, ())]
         assert store.written() == ["a"]
+        await completer.stop()
+
+    run(story())
+
+
+OUTCOMES = {"won": Succeeded("1"), "back": Released(), "failed": Failed(TaskError("exception"), retry_after=SECOND)}
+
+
+async def claimed(storage):
+    """Tasks that are running, as assignments with their ends, and one more that is somebody else's by now."""
+    await storage.enqueue_many([new(name) for name in (*OUTCOMES, "stolen")], now=CLOCK.now())
+    tasks = (await storage.exchange((), Claim("w1", 9, (("async", 9),)), now=CLOCK.now())).claimed
+    ends = [
+        complete(task, OUTCOMES.get(task.id, Succeeded("late")), now=CLOCK.now(), chance=0.0)
+        for task in sorted(tasks, key=lambda task: task.id)
+    ]
+    (stolen,) = [task for task in tasks if task.id == "stolen"]
+    await storage.exchange([complete(stolen, Released(), now=CLOCK.now(), chance=0.0)], None, now=CLOCK.now())
+    return [(assignment(no_handler, end.task_id, attempt=end.attempt), end) for end in ends]
+
+
+# The calls of the completer alone, from the first: exchange, exchange again, get_tasks, read_attempts of two.
+@pytest.mark.parametrize(
+    "faults",
+    [{1: "after"}, {1: "before"}, {1: "after", 2: "after"}, {1: "after", 3: "before"}, {1: "after", 4: "after"}],
+    ids=str,
+)
+def test_ends_that_a_lost_call_had_written_are_told_as_written(faults):
+    async def story():
+        storage = FaultyStorage(MemoryStorage(CLOCK))
+        pairs = await claimed(storage)
+        storage.faults = {storage.calls + number: fault for number, fault in faults.items()}
+        completer, written = bench(storage, FakeRoom(0))
+        for made, end in pairs:
+            completer.add(made, end, (), None)
+        completer.start()
+        await completer.flush()
+        await completer.stop()
+        answers = [
+            (end.task_id, ok) for each in written for (_, end), ok in zip(each.ends, each.reply.accepted, strict=True)
+        ]
+        assert sorted(answers) == [("back", True), ("failed", True), ("stolen", False), ("won", True)]
+        assert completer.problem is None
+
+    run(story())
+
+
+def test_what_was_claimed_does_not_wait_for_the_answer_about_a_lost_call():
+    async def story():
+        storage = FaultyStorage(MemoryStorage(CLOCK))
+        pairs = await claimed(storage)
+        storage.faults = {storage.calls + number: fault for number, fault in {1: "after", 3: "before"}.items()}
+        completer, written = bench(storage, FakeRoom(1))
+        for made, end in pairs:
+            completer.add(made, end, (), None)
+        completer.start()
+        await until(lambda: written)
+        assert [task.id for task in written[0].reply.claimed] == ["stolen"]
+        assert written[0].ends == []
+        await completer.flush()
         await completer.stop()
 
     run(story())

@@ -123,7 +123,6 @@ def test_one_problem_is_raised_as_itself(change, field, rule):
         ("depends_on", ["a"]),
         ("callback", {"endpoint": "x"}),
         ("callback_url", "https://example.com"),
-        ("resources", {"cpu": 2}),
         ("concurrency_key", "acme"),
     ],
 )
@@ -133,9 +132,10 @@ def test_what_is_not_served_is_refused_and_not_ignored(field, value):
     assert caught.value.field == f"/{field}"
 
 
-def test_a_command_is_not_served_yet():
-    with pytest.raises(NotSupported):
-        read_draft({"command": "python train.py --epoch 100"})
+def test_a_command_stands_in_place_of_a_name():
+    draft = read_draft({"command": "python train.py --epoch 100", "args": [], "delay": 5})
+    assert (draft.name, draft.command, draft.options.delay) == ("", "python train.py --epoch 100", 5 * SECOND)
+    assert read_draft({"name": "f", "command": None}).command is None
 
 
 def test_all_problems_are_collected():

@@ -67,6 +67,26 @@ def test_a_beat_that_fails_is_tried_again_soon_and_shown(error):
     end(heart)
 
 
+def test_after_a_long_outage_the_lease_is_renewed_within_a_second(monkeypatch):
+    pauses = []
+
+    async def wait_for_(waiting, timeout):
+        waiting.close()
+        pauses.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(asyncio, "wait_for", wait_for_)
+    heart = Heartbeat(lambda: None, interval=5, chance=lambda: 0.5)
+
+    async def story():
+        heart._nudged = asyncio.Event()
+        for failures in range(9):
+            await heart._rest(failures)
+
+    asyncio.run(story())
+    assert pauses == [5, 0.4, 0.8, *[1.0] * 6]
+
+
 def test_a_beat_that_hangs_is_given_up():
     beats = []
 

@@ -12,6 +12,7 @@ from angelica.clock import DAY, MINUTE, SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Outcome, Released, Snoozed, Succeeded
 from angelica.domain.task import NO_EXTRAS, NOTHING, Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
+from angelica.domain.usage import Usage
 from angelica.errors import AngelicaError
 from angelica.storage.protocol import (
     Beat,
@@ -37,10 +38,14 @@ OFFERS = [{}, {"gpu": "true"}, {"zone": "a", "gpu": "true"}, {"zone": "b"}]
 KNOWN = [(), ("f",), ("f", "g", "mail.send")]
 CONTROLS: list[Control] = ["run", "drain", "stop"]
 ERROR = TaskError("exception", "ValueError", "bad", "stack", "print", 1)
+USAGE = Usage(1.25, 64 << 20, "cgroup v2")
 POLICIES = [Policy(), Policy(retries=0, max_crashes=0, retention=SECOND), Policy(retention=0)]
 OUTCOMES: list[Callable[[int], Outcome]] = [
     lambda wall: Succeeded('"ok"'),
     lambda wall: Succeeded(),
+    lambda wall: Succeeded("1", usage=USAGE),
+    lambda wall: Failed(ERROR, usage=USAGE),
+    lambda wall: Cancelled("cancelled", "asked", usage=Usage(0.5, None, "wait4")),
     lambda wall: Failed(ERROR),
     lambda wall: Failed(ERROR, retry_after=0),
     lambda wall: Failed(ERROR, final=True),

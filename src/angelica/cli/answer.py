@@ -12,12 +12,13 @@ import click
 
 from angelica import __version__
 from angelica.cli.app import engine_of
-from angelica.cli.bind import check_bind
+from angelica.cli.bind import check_bind, check_dev_bind
 from angelica.cli.logs import set_up_logs
 from angelica.cli.process import Lifetime
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
+from angelica.errors import StoreMoved
 from angelica.http.app import create_app
 from angelica.http.listening import listen, url_of
 from angelica.http.server import serve
@@ -34,6 +35,7 @@ class Listening:
     proxied: bool = False
     insecure: bool = False
     dev: bool = False
+    allow_commands: bool = False
     descriptor: int | None = None
 
 
@@ -41,7 +43,16 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
     """Serve the API until the lifetime of this process ends; return the exit code."""
     settings = settings_of(options.url, host=where.host, port=where.port)
     set_up_logs(settings.log_format or ("text" if where.dev or link is None else "json"), options)
-    engine = engine_of(options.app or settings.app, options.url, dev=where.dev, host=where.host, port=where.port)
+    engine = engine_of(
+        options.app or settings.app,
+        options.url,
+        dev=where.dev,
+        allow_commands=where.allow_commands,
+        host=where.host,
+        port=where.port,
+    )
+    if where.allow_commands:
+        check_dev_bind(engine.settings)
     tokens = TokenFile.beside(engine.settings.sqlite_path)
     token = None
     if not where.dev:
@@ -52,6 +63,7 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
     else:
         bound = listen(engine.settings.host, engine.settings.port)
     lifetime = Lifetime(link)
+    engine.keeping.when_moved = lifetime.end_now
     await engine.start(worker=False)
     try:
         if not where.dev:
@@ -64,6 +76,8 @@ async def answer(options: GlobalOptions, link: ChildLink | None, where: Listenin
         draining.cancel()
     finally:
         await engine.stop()
+    if engine.keeping.moved_to is not None:
+        raise StoreMoved(engine.keeping.moved_to)
     return 0
 
 

@@ -14,6 +14,7 @@ from angelica.cli.state import common, given
 @click.option("--behind-tls-proxy", is_flag=True, help="A proxy in front speaks TLS and sets X-Forwarded-*.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without TLS.")
 @click.option("--dev", is_flag=True, hidden=True)
+@click.option("--allow-commands", is_flag=True, hidden=True)
 @click.option("--fd", type=int, hidden=True)
 @common
 def command(
@@ -24,6 +25,7 @@ def command(
     behind_tls_proxy: bool,
     insecure: bool,
     dev: bool,
+    allow_commands: bool,
     fd: int | None,
 ) -> int:
     """Run the API process: accept tasks and answer for them; runs none.
@@ -35,5 +37,13 @@ def command(
 
     options = given()
     options.app = module or options.app
-    where = Listening(host=host, port=port, proxied=behind_tls_proxy, insecure=insecure, dev=dev, descriptor=fd)
+    where = Listening(
+        host=host,
+        port=port,
+        proxied=behind_tls_proxy,
+        insecure=insecure,
+        dev=dev,
+        allow_commands=dev and allow_commands,  # without a token in front of it only where `dev` says so
+        descriptor=fd,
+    )
     return run_process(lambda link: answer(options, link, where), options)

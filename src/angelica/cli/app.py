@@ -10,16 +10,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from angelica.allowed import open_list
 from angelica.cli.spec import AppError, check_form
 from angelica.contrib import builtin
 from angelica.engine import Engine
 from angelica.settings import Settings
 
 
-def engine_of(app: str | None, url: str | None = None, *, dev: bool = False, **overrides: Any) -> Engine:
+def engine_of(
+    app: str | None, url: str | None = None, *, dev: bool = False, allow_commands: bool = False, **overrides: Any
+) -> Engine:
     """Return the engine of APP (`MODULE:ATTR`) with the built-in functions; without APP an engine of built-ins only.
 
-    What the command line says (`url`, `overrides`) wins over what the code says. Raises `AppError`.
+    What the command line says (`url`, `overrides`) wins over what the code says. With `allow_commands`, tasks may run
+    any program of PATH. Raises `AppError`.
     """
     given = {key: value for key, value in {"url": url, **overrides}.items() if value is not None}
     if app is None:
@@ -28,8 +32,16 @@ def engine_of(app: str | None, url: str | None = None, *, dev: bool = False, **o
         engine = load(app)
         engine.loaded_as = ":".join(check_form(app))
         _override(engine, given)
+    if allow_commands:
+        allow_all(engine)
     builtin.register(engine, dev=dev)
     return engine
+
+
+def allow_all(engine: Engine) -> None:
+    """Let tasks run any program of PATH."""
+    settings = engine.settings
+    engine.settings = replace(settings, commands=open_list(settings.commands))
 
 
 def load(app: str) -> Engine:

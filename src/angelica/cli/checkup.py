@@ -17,6 +17,7 @@ import apsw
 from angelica import __version__
 from angelica.cli.checkup_blocked import blocked_found
 from angelica.cli.checkup_postgres import postgres_findings
+from angelica.cli.command_check import look_at_commands
 from angelica.cli.finding import Finding, workers_found
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
@@ -43,6 +44,7 @@ async def checkup(options: GlobalOptions) -> list[Finding]:
         return [*findings, Finding("settings", "red", str(error), "`angelica config show --origin` after that")]
     findings.append(Finding("settings", "ok", f"{len(settings.origins)} set, the rest default"))
     findings += _posture(settings)
+    findings += await look_at_commands(settings)
     if settings.postgres_url is not None:
         return [*findings, *await postgres_findings(settings)]
     path = settings.sqlite_path

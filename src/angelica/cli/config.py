@@ -13,6 +13,7 @@ from angelica.cli.group import group
 from angelica.cli.output import Column
 from angelica.cli.spec import settings_of
 from angelica.cli.state import common, given
+from angelica.domain.command import AllowList
 from angelica.durations import format_duration
 from angelica.settings import OPTIONS, Settings
 
@@ -47,6 +48,8 @@ def shown(settings: Settings, name: str) -> Any:
         return format_duration(value)
     if name == "url":
         return settings.shown_url
+    if isinstance(value, AllowList):
+        return {name: command.pattern for name, command in value.commands.items()}
     if isinstance(value, Mapping):
         return {
             key: asdict(item) if is_dataclass(item) and not isinstance(item, type) else item

@@ -12,6 +12,7 @@ import click
 from angelica.cli import output
 from angelica.cli.failure import CONFLICT, FAILED, NOT_FOUND, OK, UNAVAILABLE, CliError
 from angelica.cli.group import group
+from angelica.cli.move import move
 from angelica.cli.progress import progress
 from angelica.cli.state import common, given
 from angelica.cli.store import local_settings, opened_store, path_of
@@ -190,6 +191,9 @@ def clock(*, accept: bool) -> int:
         return OK
 
     return on_store(run)
+
+
+command.add_command(move)
 
 
 def _only_files(what: Literal["backup", "restore"], file: Path) -> None:

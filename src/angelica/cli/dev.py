@@ -16,18 +16,21 @@ from angelica.runtime.child import Child
 
 @click.command("dev")
 @starting
+@click.option("--allow-commands", is_flag=True, help="Let tasks run any command of this machine, for this run.")
 @common
-def command(module: str | None, **more: Any) -> int:
+def command(*, module: str | None, allow_commands: bool, **more: Any) -> int:
     """Run API and workers for development.
 
     APP is MODULE:ATTR (or `app` in angelica.toml); without it there are the built-in functions only. Listens on
     loopback, asks for no token, and starts again with fresh code when a source file changes.
+
+    With --allow-commands, whoever reaches this address can run any program of PATH as you (as nobody, if you are root).
     """
     options = given()
     asked = Asked(module, **more)
     settings = settings_for(asked, options)
     check_dev_bind(settings)
-    return Launch(plan_of(asked, options, settings, dev=True), show).run()
+    return Launch(plan_of(asked, options, settings, dev=True, allow_commands=allow_commands), show).run()
 
 
 def show(plan: Plan, facts: dict[str, Any], children: Sequence[Child]) -> None:
@@ -38,6 +41,8 @@ def show(plan: Plan, facts: dict[str, Any], children: Sequence[Child]) -> None:
     click.echo(headline(plan, children))
     click.echo(f"API      {url}        docs  /docs")
     local = url.replace("http://127.0.0.1", "localhost")
+    if plan.allow_commands:
+        click.echo("Commands all of PATH may run: whoever reaches this address can run programs here")
     click.echo(f"Try      curl -sX POST {local}/tasks \\")
     body = '{"name":"angelica.hello","kwargs":{"who":"world"}}'
     click.echo(f"              -H 'content-type: application/json' -d '{body}'")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -17,10 +18,19 @@ from angelica.cli.state import common, given
 from angelica.cli.target import opened
 from angelica.errors import AngelicaError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def resources_options(command: F) -> F:
+    """Add the options that say what a task needs of a machine."""
+    command = click.option("--memory", metavar="SIZE", help="It needs so much memory: 4GB, 512MiB.")(command)
+    return click.option("--cpu", type=float, metavar="N", help="It needs so many CPUs.")(command)
+
 
 @click.command("enqueue")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, metavar="[K=V]…")
+@click.option("--command", "line", metavar="TEXT", help="Run an allowed command line in place of a function.")
 @click.option("--json", "source", metavar="FILE|-", help="Read the arguments as a JSON object from a file or stdin.")
 @click.option("--in", "delay", metavar="DURATION", help="Run it then: 5m, 1h30m.")
 @click.option("--at", "run_at", metavar="MOMENT", help="Run it at this moment: 2026-11-22T02:00:00Z.")
@@ -33,41 +43,63 @@ from angelica.errors import AngelicaError
 @click.option("-l", "--label", "labels", multiple=True, metavar="K=V", help="A label; may be repeated.")
 @click.option("--limit", "limits", multiple=True, metavar="KEY", help="A key of its limits, or name/key; repeatable.")
 @click.option("--requires", multiple=True, metavar="K=V", help="A label that the worker must have; may be repeated.")
+@resources_options
 @click.option("--wait", is_flag=True, help="Stream its log; exit 0 if it succeeded, 1 if not.")
 @common
-def command(
-    *,
-    name: str,
-    arguments: tuple[str, ...],
-    source: str | None,
-    labels: tuple[str, ...],
-    requires: tuple[str, ...],
-    limits: tuple[str, ...],
-    wait: bool,
-    **settings: Any,
-) -> int:
-    """Submit a task that runs the function NAME.
+def command(*, wait: bool, **asked: Any) -> int:
+    """Submit a task that runs the function NAME, or with --command an allowed command line.
 
     Arguments are given as K=V; V is read as JSON if it is JSON (3, true, [1,2]), else as text. K=@FILE takes the
     text of a file, K:=V insists on JSON.
     """
-    body: dict[str, Any] = {"name": name, **{key: value for key, value in settings.items() if value is not None}}
+    return asyncio.run(_submit(_body(**asked), wait=wait))
+
+
+def _body(
+    *,
+    name: str | None,
+    line: str | None,
+    arguments: tuple[str, ...],
+    source: str | None,
+    labels: tuple[str, ...],
+    requires: tuple[str, ...],
+    cpu: float | None,
+    memory: str | None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Return the request."""
+    if (name is None) == (line is None):
+        raise CliError("give either the NAME of a function or --command", hint="angelica enqueue angelica.hello who=me")
+    what = {"name": name} if line is None else {"command": line}
     kwargs = {**read_object(source), **dict(map(read_argument, arguments))}
-    if kwargs:
-        body["kwargs"] = kwargs
-    if labels:
-        body["labels"] = dict(map(_pair, labels))
-    if limits:
-        body["limits"] = list(limits)
-    if requires:
-        body["requires"] = dict(map(_pair, requires))
-    return asyncio.run(_submit(body, wait=wait))
+    return {
+        **what,
+        **{key: value for key, value in settings.items() if value not in (None, ())},
+        **({"kwargs": kwargs} if kwargs else {}),
+        **labels_of(labels),
+        **labels_of(requires, "requires"),
+        **resources_of(cpu, memory),
+    }
+
+
+def labels_of(labels: Iterable[str], member: str = "labels") -> dict[str, Any]:
+    """Return the member of a request that holds labels of the form K=V."""
+    made = dict(map(_pair, labels))
+    return {member: made} if made else {}
+
+
+def resources_of(cpu: float | None, memory: str | None) -> dict[str, Any]:
+    """Return the member of a request that says what a task needs of a machine."""
+    made = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value is not None}
+    return {"resources": made} if made else {}
 
 
 async def _submit(body: dict[str, Any], *, wait: bool) -> int:
     options = given()
     async with opened(options, create=True) as target:
         task = await target.submit(body)
+        for warning in task.get("warnings", ()):
+            output.say(f"warning: {warning}", options)
         if not wait:
             _print(task)
             return OK

@@ -27,6 +27,7 @@ _HINTS: Final = {
     errors.StorageUnavailable: "is the file writable, and is the disk full? `angelica doctor` looks",
     errors.StorageCorrupt: "`angelica db check` says what is wrong; `angelica db restore` brings a backup back",
     errors.SchemaMismatch: "`angelica db migrate` brings an older store up to date; a newer one needs a newer angelica",
+    errors.StoreMoved: "start it again there: --url, ANGELICA_URL or `url` in angelica.toml (a password is not shown)",
     errors.QueueFull: "try again later, or raise max_depth",
     errors.ShuttingDown: "try again in a moment",
     errors.NotFinished: "wait for its end: `angelica tasks wait ID`",

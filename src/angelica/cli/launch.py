@@ -15,8 +15,10 @@ import click
 
 from angelica import __version__
 from angelica.cli import failure
+from angelica.cli.moved import follow
 from angelica.cli.spec import check_form, settings_of
 from angelica.cli.state import GlobalOptions
+from angelica.errors import StoreMoved
 from angelica.http.listening import url_of
 from angelica.runtime.child import Child, ChildSpec
 from angelica.runtime.settle import Death, settle_worker
@@ -34,6 +36,7 @@ class Plan:
     bound: socket.socket
     created: bool = False
     dev: bool = False
+    allow_commands: bool = False
     proxied: bool = False
     insecure: bool = False
     queues: str | None = None
@@ -47,13 +50,18 @@ class Launch:
         self._plan = plan
         self._show = show
         self._said: dict[str, str] = {}
+        self._moved_to = ""
         self._random = random.Random()  # noqa: S311, TID251 - jitter of restarts; this is a composition root
 
     def run(self) -> int:
         """Run until a signal; return the exit code."""
         if self._plan.app is not None:
             check_form(self._plan.app)
-        return asyncio.run(self._run())
+        code = asyncio.run(self._run())
+        if self._moved_to:
+            self._plan.bound.close()
+            follow(self._moved_to, self._plan.options)
+        return code
 
     async def _run(self) -> int:
         settings = self._plan.settings
@@ -72,7 +80,7 @@ class Launch:
     def _specs(self) -> list[ChildSpec]:
         plan = self._plan
         shared = [sys.executable, "-m", "angelica.cli"]
-        tail = ["--dev"] * plan.dev + ["--quiet"] * plan.options.quiet
+        tail = ["--dev"] * plan.dev + ["--allow-commands"] * plan.allow_commands + ["--quiet"] * plan.options.quiet
         if plan.app is not None:
             tail += ["--", plan.app]
         worker = [*shared, "worker"]
@@ -108,6 +116,7 @@ class Launch:
             if notice.kind == "ready":
                 self._said.pop(notice.child, None)
             return
+        self._moved_to = notice.failure.moved_to or self._moved_to
         if self._said.get(notice.child) == notice.text:  # the same as at the last try: once is enough
             return
         self._said[notice.child] = notice.text
@@ -127,7 +136,10 @@ class Launch:
         if settings.in_memory:
             return
         storage = make_storage(settings, chance=self._random.random, migrate=False)
-        await storage.open()
+        try:
+            await storage.open()
+        except StoreMoved:  # what it held went along, with its lease
+            return
         try:
             done = await settle_worker(
                 storage,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from angelica.cli import failure
+from angelica.cli.moved import follow
 from angelica.cli.spec import AppError
 from angelica.cli.state import GlobalOptions
 from angelica.errors import AngelicaError, SchemaMismatch, StoreMoved
@@ -52,13 +53,14 @@ class Lifetime:
         if word == "drain":
             self.drain.set()
         elif word == "hasten":
-            self._end_now()
+            self.end_now()
 
     def _on_gone(self) -> None:
         """The supervisor died: hand everything back now; who would restart us is not there."""
-        self._end_now()
+        self.end_now()
 
-    def _end_now(self) -> None:
+    def end_now(self) -> None:
+        """End, and wait for nothing that runs."""
         self.drain.set()
         self.stop.set()
         self.hasten.set()
@@ -74,6 +76,8 @@ def run_process(body: Callable[[ChildLink | None], Awaitable[int]], options: Glo
     try:
         return asyncio.run(run())
     except (Exception, SystemExit) as error:
+        if link is None and isinstance(error, StoreMoved):
+            follow(error.url, options)
         if link is None and isinstance(error, AngelicaError):
             raise
         tell_failure(error, link, options)
@@ -91,7 +95,8 @@ def tell_failure(error: BaseException, link: ChildLink | None, options: GlobalOp
         failure.print_failure(text, hint, options)
         return
     fatal = isinstance(error, SchemaMismatch | StoreMoved) or (isinstance(error, AppError) and error.fatal)
-    link.failed(text, hint=hint, detail=detail, fatal=failure.exit_code(error) if fatal else None)
+    code = failure.exit_code(error) if fatal else None
+    link.failed(text, hint=hint, detail=detail, fatal=code, moved_to=error.url if isinstance(error, StoreMoved) else "")
 
 
 def _user_frames(error: BaseException) -> str:

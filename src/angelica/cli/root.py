@@ -22,6 +22,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "worker": ("angelica.cli.worker", "One worker process alone."),
     "init": ("angelica.cli.init", "Write a first app.py and angelica.toml; never overwrites."),
     "enqueue": ("angelica.cli.enqueue", "Submit a task."),
+    "exec": ("angelica.cli.execute", "Run an allowed command as a task; exits with its exit code."),
     "tasks": ("angelica.cli.tasks", "List, show, follow, cancel and retry tasks."),
     "functions": ("angelica.cli.functions", "List and show registered functions."),
     "queues": ("angelica.cli.queues", "List, pause and limit queues."),

@@ -124,6 +124,11 @@ def _problem(status: int, body: Mapping[str, Any]) -> RemoteProblem:
     code = str(body.get("error") or "error")
     detail = str(body.get("detail") or body.get("title") or f"the server answered {status}")
     hints = {401: "give its token: --token or ANGELICA_TOKEN", 421: "add the name to allowed_hosts"}
+    if code in ("commands-disabled", "command-not-allowed"):
+        hints[status] = (
+            "[commands.…] of the server's angelica.toml says which may run; "
+            "`angelica dev --allow-commands` lets all: then --api http://127.0.0.1:8765"
+        )
     if code == "unknown-function":
         hints[status] = "`angelica functions list` shows what is registered; a worker registers its app's"
     return RemoteProblem(status, code, detail, hints.get(status, ""))

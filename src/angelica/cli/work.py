@@ -17,18 +17,23 @@ from angelica.cli.process import Lifetime
 from angelica.cli.spec import settings_of
 from angelica.cli.state import GlobalOptions
 from angelica.engine import Engine
+from angelica.errors import StoreMoved
 from angelica.runtime.childlink import ChildLink, loaded_files
 from angelica.runtime.identity import host_name
 
 
-async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[str, Any], *, dev: bool) -> int:
-    """Run one worker until its lifetime ends; `asked` are settings of the command line. Return the exit code."""
+async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[str, Any], **mode: bool) -> int:
+    """Run one worker until its lifetime ends; return the exit code.
+
+    `asked` are settings of the command line; `mode` says `dev` and `allow_commands`.
+    """
     settings = settings_of(options.url)
-    log_format = settings.log_format or ("text" if dev or link is None else "json")
+    log_format = settings.log_format or ("text" if mode.get("dev") or link is None else "json")
     set_up_logs(log_format, options)
-    engine = engine_of(options.app or settings.app, options.url, dev=dev, **asked)
+    engine = engine_of(options.app or settings.app, options.url, **mode, **asked)
     engine.log_format = log_format
     lifetime = Lifetime(link)
+    engine.keeping.when_moved = lifetime.end_now
     telling: list[asyncio.Task[None]] = []
     tell = partial(_tell, engine, link, options)
 
@@ -36,6 +41,8 @@ async def work(options: GlobalOptions, link: ChildLink | None, asked: Mapping[st
         telling.append(asyncio.create_task(tell()))
 
     await engine.run_worker(lifetime.stop, lifetime.hasten, ready, lifetime.leave)
+    if engine.keeping.moved_to is not None:
+        raise StoreMoved(engine.keeping.moved_to)
     return 0
 
 

@@ -15,6 +15,7 @@ from angelica.cli.state import common, given
 @click.option("--select", multiple=True, metavar="K=V", help="Take only tasks with this label; repeatable.")
 @click.option("--no-scheduler", is_flag=True, help="Leave it to other workers to fire schedules.")
 @click.option("--dev", is_flag=True, hidden=True)
+@click.option("--allow-commands", is_flag=True, hidden=True)
 @common
 def command(
     *,
@@ -25,6 +26,7 @@ def command(
     select: tuple[str, ...],
     no_scheduler: bool,
     dev: bool,
+    allow_commands: bool,
 ) -> int:
     """Run one worker process: claim tasks and execute them until told to stop.
 
@@ -43,4 +45,4 @@ def command(
         "select": ",".join(select) or None,
         "scheduler": False if no_scheduler else None,
     }
-    return run_process(lambda link: work(options, link, asked, dev=dev), options)
+    return run_process(lambda link: work(options, link, asked, dev=dev, allow_commands=dev and allow_commands), options)

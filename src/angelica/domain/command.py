@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Final
@@ -16,6 +16,12 @@ LONGEST_TEXT: Final = 32_768
 
 MOST_WORDS: Final = 256
 DEFAULT_PIDS: Final = 128
+ANY: Final = "*"
+"""The name of a command that no pattern stands for; no name of a configuration."""
+
+FUNCTION_PREFIX: Final = "command:"
+"""What stands before the name of a command where a task has the name of its function."""
+
 _SHOWN: Final = 200
 
 
@@ -26,6 +32,17 @@ class Limits:
     memory: int | None = None
     cpu: float | None = None
     pids: int = DEFAULT_PIDS
+
+    def within(self, resources: Mapping[str, float]) -> Limits:
+        """Return the smaller of these limits and of what a task says that it needs (`memory`, `cpu`)."""
+        if not resources:
+            return self
+        memory, cpu = resources.get("memory"), resources.get("cpu")
+        return Limits(
+            self.memory if memory is None else min(int(memory), self.memory or int(memory)),
+            self.cpu if cpu is None else min(cpu, self.cpu or cpu),
+            self.pids,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,11 @@ class CommandLine:
     argv: tuple[str, ...]
     text: str
 
+    @property
+    def function(self) -> str:
+        """What stands for the name of a function in its tasks."""
+        return FUNCTION_PREFIX + self.command.name
+
 
 class AllowList:
     """The commands of a configuration in their order; without any, commands are off."""
@@ -91,6 +113,11 @@ class AllowList:
 
     def __bool__(self) -> bool:
         return bool(self.commands)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """What stands for the name of a function in the tasks of these commands."""
+        return tuple(FUNCTION_PREFIX + name for name in self.commands)
 
     def match(self, text: str) -> CommandLine:
         """Return the command line that `text` asks for, by the first pattern that takes it.
@@ -141,6 +168,56 @@ class AllowList:
             return same / max(len(command.words), len(asked), 1), alike
 
         return max(self.commands.values(), key=likeness).pattern
+
+
+NO_COMMANDS: Final = AllowList()
+
+
+class OpenList(AllowList):
+    """Any command line whose program `find` finds, beside the commands of a configuration: for development only.
+
+    `find` returns the absolute path of a program by its name or by that very path, None if there is none. Those that
+    no pattern takes run as `run_as`.
+    """
+
+    def __init__(
+        self, commands: Iterable[Command], find: Callable[[str], str | None], *, run_as: str | None = None
+    ) -> None:
+        super().__init__(commands)
+        self._find = find
+        self._run_as = run_as
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        return (*super().functions, FUNCTION_PREFIX + ANY)
+
+    def match(self, text: str) -> CommandLine:
+        words = split(text)
+        if self.commands:
+            try:
+                return super().match(text)
+            except (CommandNotAllowed, InvalidValue):  # not one of the patterns: then any
+                pass
+        program = self._find(words[0])
+        if program is None:
+            whom = f" that {self._run_as} can run" if self._run_as else ""
+            raise InvalidValue(
+                "/command", f"there is no program {_shown(words[0])!r} on the PATH{whom}", rule="unknown_program"
+            )
+        return CommandLine(self._any(program), (program, *words[1:]), text)
+
+    def recheck(self, name: str, argv: Sequence[str]) -> Command:
+        if name != ANY:
+            return super().recheck(name, argv)
+        if not argv or self._find(argv[0]) != argv[0]:
+            raise CommandNotAllowed(_shown(shlex.join(argv)), "a program of the PATH")
+        return self._any(argv[0])
+
+    def _any(self, program: str) -> Command:
+        return Command(ANY, ANY, program, run_as=self._run_as, words=(Word(ANY),))
 
 
 def split(text: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from angelica.domain.lanes import lane_of, tenant_lane
 from angelica.domain.retry import Backoff, Exponential
+from angelica.domain.usage import Usage
 
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -91,7 +92,8 @@ class Extras:
     the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
     limits that it counts towards, each as "name" or "name/key". `uses` are the downstreams that it calls, each with a
     breaker; an attempt that takes longer than `latency` (microseconds) counts as slow there. `tenant` is whose it is
-    in a queue that was fair when it was submitted.
+    in a queue that was fair when it was submitted. `resources` is what it needs of a machine: `cpu` in CPUs, `memory`
+    in bytes.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -107,6 +109,7 @@ class Extras:
     uses: tuple[str, ...] = ()
     latency: int | None = None
     tenant: str | None = None
+    resources: Mapping[str, float] = field(default_factory=nothing)
 
 
 NO_EXTRAS: Final = Extras()
@@ -116,7 +119,8 @@ NO_EXTRAS: Final = Extras()
 class NewTask:
     """One durable request to run a function.
 
-    `payload` is the JSON text `{"args": […], "kwargs": {…}}`; the core never looks inside. `priority` is -128…127,
+    `payload` is the JSON text `{"args": […], "kwargs": {…}}` (of a command, what `runtime.commands.payload` makes); the
+    core never looks inside. `priority` is -128…127,
     higher first. Moments are microseconds since the epoch. `trace_id` is 32 hex digits. `executor` says which kind
     of slot the task needs.
     """
@@ -166,7 +170,8 @@ class Task:
     """A task as the storage knows it: what was asked (`spec`) and how it stands.
 
     `attempt` counts tries and only grows; `failures` and `crashes` are the two budgets. `held` names the rule that
-    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts.
+    keeps a queued task from being claimed. `result`, `checkpoint` and `progress` are JSON texts. `usage` is what the
+    attempt that ended last took, where that was measured.
     """
 
     spec: NewTask
@@ -186,6 +191,7 @@ class Task:
     checkpoint: str | None = None
     progress: str | None = None
     revision: int = 0
+    usage: Usage | None = None
 
     @property
     def id(self) -> str:
@@ -224,3 +230,4 @@ class Attempt:
     started_at: int | None
     finished_at: int
     error: TaskError | None = None
+    usage: Usage | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 from angelica.clock import SECOND
 from angelica.domain.task import Attempt, State, Task
+from angelica.http.command_views import usage_view
 from angelica.http.views import error_view, moment
 
 
@@ -21,6 +22,7 @@ def attempt_views(task: Task, past: Sequence[Attempt]) -> list[dict[str, Any]]:
             "end_time": moment(each.finished_at),
             "duration": None if each.started_at is None else (each.finished_at - each.started_at) / SECOND,
             "error": None if each.error is None else error_view(each.error),
+            "usage": usage_view(each.usage),
         }
         for each in past
     ]
@@ -36,6 +38,7 @@ def attempt_views(task: Task, past: Sequence[Attempt]) -> list[dict[str, Any]]:
                 "end_time": None if finished is None else moment(finished),
                 "duration": None if started is None or finished is None else (finished - started) / SECOND,
                 "error": None if task.error is None else error_view(task.error),
+                "usage": usage_view(task.usage) if task.is_terminal else None,
             }
         )
     return views

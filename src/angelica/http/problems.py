@@ -23,6 +23,7 @@ from angelica.errors import (
     ShuttingDown,
     StorageError,
     StorageUnavailable,
+    StoreMoved,
     SubmitRefused,
     UnknownFunction,
     VersionConflict,
@@ -93,6 +94,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "store-error": Kind(500, "Storage error", "The storage failed; `trace_id` finds it in the server's log."),
         "store-unavailable": Kind(
             503, "The storage is not available", "Repeating is safe, after `Retry-After` seconds."
+        ),
+        "store-moved": Kind(
+            503, "The storage has moved", "The data is elsewhere now; the server starts again there, or is to be."
         ),
         "shutting-down": Kind(503, "Shutting down", "The engine takes no new work; try another instance, or later."),
         "engine-not-started": Kind(
@@ -185,6 +189,8 @@ def problem_of(error: Exception, *, validation_status: int = 422) -> Problem | N
         case StorageUnavailable():
             # The message may name a file or an address: it is for the log, not for the caller.
             return Problem(error.code, 503, "", headers=retry_after(error.retry_after))
+        case StoreMoved():
+            return Problem(error.code, 503, "", headers=retry_after(_RESTART))
         case StorageError():
             return Problem("store-error", 500, "")
         case Refused():

@@ -33,9 +33,9 @@ CURSOR: Final = nullable(TEXT)
 
 NEW_TASK: Final = {
     **thing(
-        "What is to run, and how. Unknown members are refused.",
-        "name",
+        "What is to run, and how: either `name` or `command`. Unknown members are refused.",
         name={"type": "string", "description": "The function."},
+        command={"type": "string", "description": "An allowed command line, in place of a function."},
         args={"type": "array"},
         kwargs={"type": "object"},
         task_id={"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"},
@@ -63,7 +63,13 @@ NEW_TASK: Final = {
             on_conflict={"enum": ["return", "reject"], "default": "return"},
         ),
         result_ttl=DURATION,
+        resources=thing(
+            "What it needs of a machine.",
+            cpu={"type": "number", "minimum": 0.01, "maximum": 1024},
+            memory={"type": ["integer", "string"], "description": "Bytes, or text like 4GB."},
+        ),
     ),
+    "oneOf": [{"required": ["name"]}, {"required": ["command"]}],
     "additionalProperties": False,
 }
 
@@ -189,6 +195,7 @@ ATTEMPT: Final = thing(
     end_time=nullable(MOMENT),
     duration=nullable(NUMBER),
     error=nullable(ref("ErrorView")),
+    usage=nullable(ref("UsageView")),
 )
 
 OTHERS: Final[dict[str, Schema]] = {
@@ -212,6 +219,7 @@ OTHERS: Final[dict[str, Schema]] = {
                 location=TEXT,
                 created=FLAG,
                 durable=FLAG,
+                warnings={"type": "array", "items": TEXT},
                 problem=ref("Problem"),
             ),
         },
@@ -291,6 +299,8 @@ def components() -> dict[str, Schema]:
     for name in ("start_time", "end_time"):
         task["properties"][name] = nullable(MOMENT)
     task["properties"]["durable"] = {**FLAG, "description": "false: only in the memory of the process that took it."}
+    words = {"type": "array", "items": {"type": "string"}}
+    task["properties"]["warnings"] = {**words, "description": "In the answer to a submit: what may keep it waiting."}
     parts = {**task["properties"], **dict.fromkeys(INPUT_FIELDS, ANY)}
     part = {"type": "object", "description": "A task, or the members that `fields=` names.", "properties": parts}
     own = {n: s for n, s in made.items() if n != "TaskView"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from angelica import strict_json
@@ -42,7 +43,7 @@ def stamp(call: Call, draft: Draft) -> Draft:
     headers = draft.headers
     if call.traceparent is not None and "traceparent" not in headers:
         headers = {**headers, "traceparent": call.traceparent}
-    return Draft(draft.name, draft.args, draft.kwargs, headers, draft.options, call.caller)
+    return replace(draft, headers=headers, created_by=call.caller)
 
 
 def only(replies: Replies) -> Accepted:
@@ -78,9 +79,15 @@ def _created(call: Call, accepted: Accepted, replies: Replies, prefer: Prefer) -
         return Answer(status, headers={**headers, **Prefer(minimal=True).applied()})
     if prefer.respond_async and new:
         headers |= Prefer(respond_async=True).applied()
-    if not accepted.durable:
-        return json_answer({**pick(task, call.base, view.__struct_fields__), "durable": False}, status, headers)
+    if more := _more(accepted):
+        return json_answer({**pick(task, call.base, view.__struct_fields__), **more}, status, headers)
     return json_answer(view, status, headers)
+
+
+def _more(accepted: Accepted) -> dict[str, Any]:
+    """Return what an answer says of a submit beside its task: rare members, so that they cost nobody else anything."""
+    more: dict[str, Any] = {} if accepted.durable else {"durable": False}
+    return {**more, "warnings": accepted.warnings} if accepted.warnings else more
 
 
 async def _waited(call: Call, accepted: Accepted, replies: Replies, prefer: Prefer) -> Answer:
@@ -94,9 +101,11 @@ async def _waited(call: Call, accepted: Accepted, replies: Replies, prefer: Pref
     if not task.is_terminal:
         headers |= retry_after(1.0)
     status = 200 if task.is_terminal else 202
-    return (
-        Answer(status, headers=headers) if prefer.minimal else json_answer(task_view(task, call.base), status, headers)
-    )
+    if prefer.minimal:
+        return Answer(status, headers=headers)
+    view = task_view(task, call.base)
+    shown = {**pick(task, call.base, view.__struct_fields__), **_more(accepted)} if accepted.warnings else view
+    return json_answer(shown, status, headers)
 
 
 async def create_batch(call: Call) -> Answer:
@@ -139,9 +148,8 @@ def _batch_answer(call: Call, outcomes: Sequence[Accepted | Exception], replies:
             "created": outcome.created,
         }
         if not outcome.durable:
-            item["durable"] = False
             status = 200 if failed else 202
-        shown.append(item)
+        shown.append({**item, **_more(outcome)})
     headers = REPLAYED if replies.replayed else None
     return json_answer({"items": shown, "failed": failed}, status, headers)
 

@@ -13,6 +13,7 @@ from angelica.domain import reasons
 from angelica.domain.status import STATUS
 from angelica.domain.task import NOTHING, State, Task, TaskError
 from angelica.durations import format_moment
+from angelica.http.command_views import KIND, OutputView, UsageView, command_text, output_view, usage_view
 
 REDACTED: Final = "[redacted]"
 _SECRET_WORDS: Final = ("token", "authorization", "cookie", "password", "secret", "api-key", "api_key", "apikey")
@@ -74,8 +75,9 @@ class TaskView(msgspec.Struct, gc=False):
     logs_url: str
     links: dict[str, str]
     kind: str = "function"
-    output: None = None
-    usage: None = None
+    command: str | None = None
+    output: OutputView | None = None
+    usage: UsageView | None = None
     workflow_id: None = None
 
 
@@ -84,6 +86,15 @@ FIELDS: Final = frozenset(TaskView.__struct_fields__)
 
 def task_view(task: Task, base: str = "", *, listed: bool = False) -> TaskView:
     """Return the view of a task; `listed` leaves the bodies (result, stack) out."""
+    view = _usual_view(task, base, listed=listed)
+    if task.spec.executor == KIND:
+        view.kind, view.command, view.output = KIND, command_text(task), output_view(task)
+    if task.usage is not None:
+        view.usage = usage_view(task.usage)
+    return view
+
+
+def _usual_view(task: Task, base: str, *, listed: bool) -> TaskView:
     spec = task.spec
     extras = spec.extras
     state = task.state
@@ -190,6 +201,7 @@ def input_view(task: Task) -> dict[str, Any]:
         "deadline": None if spec.deadline is None else moment(spec.deadline),
         "expires_at": None if spec.expires_at is None else moment(spec.expires_at),
         "unique": None if spec.unique is None else spec.unique,
+        "resources": dict(spec.extras.resources),
         "checkpoint": raw(task.checkpoint),
     }
 
@@ -209,6 +221,7 @@ INPUT_FIELDS: Final = (
     "deadline",
     "expires_at",
     "unique",
+    "resources",
     "checkpoint",
 )
 

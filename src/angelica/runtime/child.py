@@ -34,12 +34,16 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a child could not start, in its own words; `fatal` is an exit code when trying again is of no use."""
+    """Why a child could not start, in its own words; `fatal` is an exit code when trying again is of no use.
+
+    `moved_to` is where the store has gone, if that is why.
+    """
 
     error: str
     hint: str = ""
     detail: str = ""
     fatal: int | None = None
+    moved_to: str = ""
 
 
 class Child:
@@ -119,8 +123,8 @@ class Child:
             self.ready = True
             on_ready(self)
         elif "failed" in message:
-            text = {key: str(message.get(key) or "") for key in ("failed", "hint", "detail")}
-            self.failure = Failure(text["failed"], text["hint"], text["detail"], message.get("fatal"))
+            text = {key: str(message.get(key) or "") for key in ("failed", "hint", "detail", "moved_to")}
+            self.failure = Failure(text["failed"], text["hint"], text["detail"], message.get("fatal"), text["moved_to"])
 
     def tell(self, word: str) -> None:
         """Send a word down the link; a child that does not read loses it."""

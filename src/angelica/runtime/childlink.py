@@ -53,9 +53,12 @@ class ChildLink:
         """Tell the parent that this process works; `facts` are JSON values about it."""
         self._send({"ready": True, **facts})
 
-    def failed(self, error: str, *, hint: str = "", detail: str = "", fatal: int | None = None) -> None:
-        """Tell the parent why this process cannot start. `fatal` is an exit code when trying again is of no use."""
-        self._send({"failed": error, "hint": hint, "detail": detail, "fatal": fatal, "files": loaded_files()})
+    def failed(
+        self, error: str, *, hint: str = "", detail: str = "", fatal: int | None = None, moved_to: str = ""
+    ) -> None:
+        """Tell the parent why this process cannot start, or go on; the fields are those of `Failure`."""
+        said = {"failed": error, "hint": hint, "detail": detail, "fatal": fatal, "moved_to": moved_to}
+        self._send({**said, "files": loaded_files()})
 
     def leaving(self) -> None:
         """Tell the parent that this process ends because an operator wants it to, and is not to be started again."""

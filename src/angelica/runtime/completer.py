@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from angelica.domain.lifecycle import Completion
@@ -15,12 +15,13 @@ from angelica.runtime.assignment import Assignment
 from angelica.runtime.ending import end
 from angelica.runtime.means import Means
 from angelica.runtime.room import Room
+from angelica.storage.answers import accepted_before
 from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic, WorkerInfo
 
 log: Final = logging.getLogger("angelica.worker")
 
 FIRST_PAUSE: Final = 0.05
-LONGEST_PAUSE: Final = 5.0
+LONGEST_PAUSE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Completer:
         self.known = frozenset(info.functions)
         self._on_written = on_written
         self._ends: list[tuple[Assignment, Completion]] = []
+        self._unsure = 0  # how many of them, from the first, were sent by a call whose outcome is unknown
         self._lines: list[LogLine] = []
         self._notes: list[Note] = []
         self._nudged = asyncio.Event()
@@ -146,6 +148,7 @@ class Completer:
             self._flushed.set()
             return False
         ends, self._ends = self._ends, []
+        unsure, self._unsure = self._unsure, 0
         lines, self._lines = self._lines, []
         notes, self._notes = self._notes, []
         if claim is not None:
@@ -157,7 +160,7 @@ class Completer:
             reply = await self._storage.exchange([end for _, end in ends], claim, now=self._clock.now(), journal=lines)
         except BaseException:
             # The outcome may be unknown: ends are fenced and claims come back as strays, so all of it may be repeated.
-            self._ends[:0] = ends
+            self._again(ends)
             self._lines[:0] = lines
             self._notes[:0] = notes
             self._hungry = self._room.kinds
@@ -169,8 +172,34 @@ class Completer:
             self._hungry |= _still_hungry(claim, reply)
             if reply.claimed:
                 self._room.hoards = not reply.gated
-        self._on_written(Written(ends, reply))
+        await self._settle(Written(ends, reply), unsure)
         return True
+
+    def _again(self, ends: Sequence[tuple[Assignment, Completion]]) -> None:
+        """Send ends once more, before all others."""
+        self._ends[:0] = ends
+        self._unsure = len(ends)
+
+    async def _settle(self, written: Written, unsure: int) -> None:
+        """Tell what was written; of the first `unsure` ends one that is refused may have been written before."""
+        ends, accepted = written.ends, written.reply.accepted
+        if all(accepted[:unsure]):
+            self._on_written(written)
+            return
+        self._in_flight = True
+        try:
+            sent = [end for _, end in ends[:unsure]]
+            accepted = (*await accepted_before(self._storage, sent, accepted[:unsure]), *accepted[unsure:])
+        except BaseException:
+            # They are asked about again after the next exchange; what this one claimed must not wait for that.
+            sure = [place for place, ok in enumerate(accepted) if ok or place >= unsure]
+            self._again([ends[place] for place in range(unsure) if not accepted[place]])
+            reply = replace(written.reply, accepted=tuple([accepted[place] for place in sure]))
+            self._on_written(Written([ends[place] for place in sure], reply))
+            raise
+        finally:
+            self._in_flight = False
+        self._on_written(Written(ends, replace(written.reply, accepted=accepted)))
 
     def _claim(self) -> Claim | None:
         if not (self.claiming and self._hungry) or (self.trusted is not None and not self.trusted()):

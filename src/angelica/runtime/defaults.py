@@ -21,6 +21,13 @@ OVERFLOWS: Final = ("reject", "spill", "drop_oldest")
 ID_STRATEGIES: Final = ("uuid7", "uuid4", "snowflake")
 MAX_CONCURRENCY: Final = 100_000
 
+UNSERVED_DEFAULTS: Final = {
+    **UNSERVED,
+    "command": "a function is none; see the page on commands",
+    "resources": "is said with each task, as in using(resources=…); as a default it comes with a later version",
+}
+"""What a declaration of a function cannot say."""
+
 CustomBackoff = Callable[[int], float]
 
 
@@ -184,8 +191,8 @@ def _gates(read: Callable[..., Any], name: str) -> dict[str, Any]:
 
 def _check(given: Mapping[str, Any], name: str) -> None:
     for key in given:
-        if key in UNSERVED:
-            raise NotSupported(f"/{key}", UNSERVED[key], rule="not_supported")
+        if key in UNSERVED_DEFAULTS:
+            raise NotSupported(f"/{key}", UNSERVED_DEFAULTS[key], rule="not_supported")
     for key in ("requires", "limits", "max_running", "rate", "uses"):
         if given.get(key) and given.get("durable") is False:
             raise InvalidValue(f"/{key}", f"excludes durable=False, which stays in its process (in {name})")

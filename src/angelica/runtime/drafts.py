@@ -38,19 +38,18 @@ _READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "deadline": fields.moment,
     "expires": fields.duration,
     "expires_at": fields.moment,
+    "resources": fields.resources,
 }
 OPTION_FIELDS: Final = frozenset(_READERS)
-FIELDS: Final = OPTION_FIELDS | {"name", "args", "kwargs"}
+FIELDS: Final = OPTION_FIELDS | {"name", "command", "args", "kwargs"}
 
 UNSERVED: Final = {
-    "command": "commands come with a later version",
-    "env": "belongs to commands, which come with a later version",
-    "cwd": "belongs to commands, which come with a later version",
-    "stdin": "belongs to commands, which come with a later version",
+    "env": "is said by the configuration of a command alone",
+    "cwd": "is private to each run of a command",
+    "stdin": "is empty for a command; input of its own comes with a later version",
     "depends_on": "dependencies come with workflows in a later version",
     "callback": "webhooks come with a later version",
     "callback_url": "webhooks come with a later version",
-    "resources": "placement by resources comes with a later version",
     "concurrency_key": "is called limits here: a list of keys",
     "connection": "is for the process that has it: function.using(connection=…) in Python",
 }
@@ -76,9 +75,10 @@ class InvalidRequest(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A request to run the function `name` with JSON arguments; whether it exists and takes them is seen at submit.
+    """A request to run the function `name` with JSON arguments, or else the command line `command`.
 
-    `headers` (not those of `options`) and `created_by` may be added to by the surface that took the request.
+    Whether it exists, takes the arguments or is allowed is seen at submit. `headers` (not those of `options`) and
+    `created_by` may be added to by the surface that took the request.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Draft:
     headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     options: Options = NO_OPTIONS
     created_by: str | None = None
+    command: str | None = None
 
 
 def read_draft(obj: Any) -> Draft:
@@ -97,14 +98,14 @@ def read_draft(obj: Any) -> Draft:
     if not isinstance(obj, Mapping):
         raise InvalidValue("", f"must be an object, not {fields.kind_of(obj)}", rule="type")
     problems: list[InvalidValue] = []
-    name = _read_name(obj, problems)
+    name, command = _read_name(obj, problems)
     args = _read_args(obj.get("args"), problems)
     kwargs = _read_kwargs(obj.get("kwargs"), problems)
-    rest = {key: value for key, value in obj.items() if key not in ("name", "args", "kwargs")}
+    rest = {key: value for key, value in obj.items() if key not in ("name", "command", "args", "kwargs")}
     options = _read_options(rest, problems)
     _raise(problems)
     headers = NOTHING if options.headers is None else options.headers
-    return Draft(name, args, kwargs, headers, options)
+    return Draft(name, args, kwargs, headers, options, command=command)
 
 
 def read_options(given: Mapping[str, Any]) -> Options:
@@ -127,20 +128,27 @@ def _raise(problems: list[InvalidValue]) -> None:
         raise InvalidRequest(problems)
 
 
-def _read_name(obj: Mapping[str, Any], problems: list[InvalidValue]) -> str:
-    if "command" in obj and obj["command"] is not None:
-        if obj.get("name") is not None:
-            problems.append(InvalidValue("/command", "give either name or command", rule="exclusive"))
-        return ""
-    if obj.get("name") is None:
-        hint = 'the name of a function, e.g. "reports.render"'
+def _read_name(obj: Mapping[str, Any], problems: list[InvalidValue]) -> tuple[str, str | None]:
+    """Return the name of a function, or else a command line."""
+    given = [key for key in ("name", "command") if obj.get(key) is not None]
+    if len(given) > 1:
+        problems.append(InvalidValue("/command", "give either name or command", rule="exclusive"))
+        return "", None
+    if not given:
+        hint = 'the name of a function, e.g. "reports.render"; or command, a command line'
         problems.append(InvalidValue("/name", "is missing", hint=hint, rule="missing"))
-        return ""
+        return "", None
+    (key,) = given
+    if key == "command":
+        wrong = [other for other in ("args", "kwargs") if obj.get(other)]
+        problems += [
+            InvalidValue(f"/{other}", "is for functions; a command has words", rule="exclusive") for other in wrong
+        ]
     try:
-        return fields.name(obj["name"])
+        return ("", fields.command(obj[key])) if key == "command" else (fields.name(obj[key]), None)
     except ValueError as error:
-        problems.append(InvalidValue("/name", str(error)))
-        return ""
+        problems.append(InvalidValue(f"/{key}", str(error)))
+        return "", None
 
 
 def _read_args(value: Any, problems: list[InvalidValue]) -> tuple[Any, ...]:
@@ -175,6 +183,8 @@ def _read_options(given: Mapping[Any, Any], problems: list[InvalidValue]) -> Opt
             continue  # null = the default, for every field that has no null of its own
         try:
             made["timeout" if key == "timeout_ms" else key] = reader(value)
+        except InvalidValue as problem:
+            problems.append(problem)
         except fields.Wrong as error:
             problems.append(InvalidValue(at, str(error), rule=error.rule, **error.params))
         except ValueError as error:

@@ -8,11 +8,13 @@ from urllib.parse import quote
 
 from angelica.clock import Now
 from angelica.domain import reasons
+from angelica.domain.command import FUNCTION_PREFIX
 from angelica.domain.gates import gate_of, is_gate
 from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
 from angelica.runtime.explain_breaker import why_broken
+from angelica.runtime.fitting import no_worker_fits
 from angelica.runtime.fleet import is_live, takes
 from angelica.runtime.limited import why_shut
 from angelica.runtime.limits_desk import settings_in
@@ -32,17 +34,17 @@ async def explain(task: Task, storage: Storage) -> Why | None:
         stopping = "; it has been asked to stop" if task.cancel_requested else ""
         text = f"It is running, attempt {task.attempt} on {task.worker}{stopping}."
         return Why(reasons.RUNNING, params, blocking=(f"/workers/{task.worker}",), text=text)
-    if task.state is State.SCHEDULED:
-        return _scheduled(task)
     if task.state is State.WAITING:
         return await _overlapping(task, storage)
-    if task.held is not None and task.held.startswith("breaker:"):
-        return await why_broken(task.held, storage, await storage.time())
     rows, now = await storage.list_workers(), await storage.time()
     limits = {row.gate: row for row in await storage.list_limits()}
+    if task.state is State.SCHEDULED:
+        return no_worker_fits(task, rows, now) or _scheduled(task)
+    if task.held is not None and task.held.startswith("breaker:"):
+        return await why_broken(task.held, storage, now)
     if task.held is not None:
         return why_shut(task.held, limits, now) if is_gate(task.held) else _held(task, rows, now)
-    missing = no_worker(task, rows, now)
+    missing = no_worker(task, rows, now) or no_worker_fits(task, rows, now)
     if missing is not None:
         return missing
     shut = why_shut(gate_of("queue", task.queue), limits, now)
@@ -97,7 +99,7 @@ def no_worker(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why | None:
         if all(not info.select for info in live):
             text = f"None of the {_count(len(live), 'live worker')} serves the queue {task.queue}."
     else:
-        text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} knows {task.function}."
+        text = f"None of the {_count(len(serving), 'live worker')} of the queue {task.queue} {_knows(task)}."
     return Why(reasons.NO_WORKER, params, blocking=WORKERS, text=text)
 
 
@@ -116,9 +118,9 @@ def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
         return _incapable(task, [row.info for row in rows if takes(row, now)])
     if held != reasons.UNKNOWN_FUNCTION:
         return Why(held, params, text=f"It is held: {held}.")
-    text = f"No live worker has code for the function {task.function}; one that has takes it as soon as it starts."
+    text = f"No live worker has {_code(task)}; one that has takes it as soon as it starts."
     if able:
-        text = f"It met a worker without code for the function {task.function}; {able[0]} has it and takes it next."
+        text = f"It met a worker without {_code(task)}; {able[0]} has it and takes it next."
     return Why(held, params, blocking=WORKERS, text=text)
 
 
@@ -150,6 +152,17 @@ def _incapable(task: Task, live: Sequence[WorkerInfo]) -> Why:
 def pairs_text(labels: Mapping[str, str]) -> str:
     """Return labels as they are typed."""
     return ", ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _code(task: Task) -> str:
+    name = task.function
+    if task.spec.executor == "command":
+        return f"the command {name.removeprefix(FUNCTION_PREFIX)} in its configuration"
+    return f"code for the function {name}"
+
+
+def _knows(task: Task) -> str:
+    return f"has {_code(task)}" if task.spec.executor == "command" else f"knows {task.function}"
 
 
 def _scheduled(task: Task) -> Why:

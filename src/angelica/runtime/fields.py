@@ -11,13 +11,14 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from angelica import strict_json
+from angelica.domain.command_config import LEAST_MEMORY, MOST_CPUS
 from angelica.domain.gates import MOST_LIMITS, Limit, check_key, check_name
 from angelica.domain.ids import check_id
 from angelica.domain.labels import read_labels
 from angelica.domain.limits import MOST, rate_text, read_rate
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear, backoff_from_dict, check_backoff
 from angelica.domain.task import PRIORITY_RANGE, Unique
-from angelica.durations import parse_duration, parse_moment
+from angelica.durations import parse_duration, parse_moment, parse_size
 from angelica.errors import InvalidValue
 
 MAX_NAME: Final = 255
@@ -29,6 +30,7 @@ MAX_UNIQUE_KEY: Final = 512
 MAX_EXTENSIONS: Final = 64 * 1024
 MAX_RETRY_ON: Final = 100
 MAX_USES: Final = 8
+LEAST_CPU: Final = 0.01
 
 
 class Wrong(ValueError):
@@ -245,6 +247,50 @@ def extensions(value: Any) -> dict[str, Any]:
     if size > MAX_EXTENSIONS:
         raise Wrong(f"must take at most {MAX_EXTENSIONS} bytes of JSON", "too_large", max=MAX_EXTENSIONS)
     return made
+
+
+def command(value: Any) -> str:
+    """A command line as one text; what is allowed is seen at submit."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {kind_of(value)}")  # noqa: TRY004 - one kind of error for all readers
+    return value
+
+
+def resources(value: Any) -> dict[str, float] | None:
+    """What a task needs of a machine: `cpu`, a number of CPUs, and `memory`, bytes or text like 4GB.
+
+    Raises `InvalidValue` for the member that is wrong.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError(f'must be an object like {{"cpu": 2, "memory": "4GB"}}, not {kind_of(value)}')  # noqa: TRY004
+    readers = {"cpu": _cpu, "memory": _memory}
+    made: dict[str, float] = {}
+    for key, each in value.items():
+        if key not in readers:
+            at = strict_json.pointer("/resources", str(key))
+            raise InvalidValue(at, "unknown field", hint="cpu and memory", rule="unknown_field")
+        if each is not None:
+            made[key] = readers[key](each)
+    return made or None
+
+
+def _cpu(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidValue("/resources/cpu", f"must be a number of CPUs, not {kind_of(value)}", rule="type")
+    if not LEAST_CPU <= value <= MOST_CPUS:
+        problem = f"must be from {LEAST_CPU} to {MOST_CPUS} CPUs"
+        raise InvalidValue("/resources/cpu", problem, rule="out_of_range", min=LEAST_CPU, max=MOST_CPUS)
+    return float(value)
+
+
+def _memory(value: Any) -> int:
+    try:
+        size = parse_size(value)
+    except ValueError as error:
+        raise InvalidValue("/resources/memory", str(error)) from None
+    if size < LEAST_MEMORY:
+        raise InvalidValue("/resources/memory", "must be at least 16MiB", rule="too_small", min=LEAST_MEMORY)
+    return size
 
 
 def near(word: str, known: Collection[str]) -> str | None:

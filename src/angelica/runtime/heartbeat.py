@@ -12,7 +12,8 @@ from typing import Final
 log: Final = logging.getLogger("angelica.worker")
 
 HURRY: Final = 0.2
-"""Seconds until the next try after a beat that failed, at first."""
+LONGEST_HURRY: Final = 1.0
+"""Seconds until the next try after a beat that failed: doubled each time, but a lease has few seconds to lose."""
 
 
 class Heartbeat(threading.Thread):
@@ -68,7 +69,7 @@ class Heartbeat(threading.Thread):
         """Wait for the next beat, shorter after one that failed; return whether there is to be one."""
         pause = self._interval * (0.9 + 0.2 * self._chance())
         if failures:
-            pause = min(pause, HURRY * 2**failures)
+            pause = min(pause, HURRY * 2**failures, LONGEST_HURRY)
         if self._nudged is not None and not self._stopping:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._nudged.wait(), pause)

@@ -33,11 +33,15 @@ _task: Final = maker(Task)
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """One accepted submit: the task as it stands, whether this call created it, and whether it is on disk."""
+    """One accepted submit: the task as it stands, whether this call created it, and whether it is on disk.
+
+    `warnings` say in words what may keep it from running.
+    """
 
     task: Task
     created: bool
     durable: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Parting: what a worker writes last, as far as the store takes it; what it does not take is left to the lease."""
+"""Parting: what a worker waits for and writes last; what the store does not take is left to the lease."""
 
 from __future__ import annotations
 
@@ -7,12 +7,38 @@ import logging
 from typing import Final
 
 from angelica.clock import Now
+from angelica.domain.task import Lease
 from angelica.errors import StorageError
 from angelica.runtime.completer import Completer
+from angelica.runtime.holdings import Holdings
+from angelica.runtime.journal import Journal
 from angelica.runtime.notes import Notes
 from angelica.storage.protocol import Storage
 
 log: Final = logging.getLogger("angelica.worker")
+
+
+async def until_idle(holdings: Holdings, seconds: float, hasten: asyncio.Event | None) -> None:
+    """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    while holdings and loop.time() < ends_at and (hasten is None or not hasten.is_set()):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def store_lines(journal: Journal, storage: Storage) -> frozenset[Lease]:
+    """Store the log lines that running attempts have written so far; return the leases that are no longer ours."""
+    lines = journal.drain()
+    if not lines:
+        return frozenset()
+    try:
+        stale = await storage.append_logs(lines)
+    except StorageError:
+        journal.give_back(lines)
+        raise
+    if stale:
+        journal.refused(stale)
+    return stale
 
 
 async def write_last(completer: Completer, notes: Notes, seconds: float) -> None:

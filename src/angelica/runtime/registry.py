@@ -12,8 +12,7 @@ from angelica.domain.retry import Profile
 from angelica.domain.task import Executor
 from angelica.errors import InvalidValue
 from angelica.runtime import fields
-from angelica.runtime.defaults import Defaults, read_concurrency, read_defaults, read_trip_on
-from angelica.runtime.drafts import UNSERVED
+from angelica.runtime.defaults import UNSERVED_DEFAULTS, Defaults, read_concurrency, read_defaults, read_trip_on
 from angelica.runtime.functions import AsyncFunction, Function, Submitter, is_coroutine_function
 from angelica.runtime.hooks import Hooks
 
@@ -180,7 +179,7 @@ def _checked_name(name: Any) -> str:
 def _check_known(given: Mapping[str, Any], name: str) -> None:
     known = _ARGUMENTS | _DEFAULTED
     for key in given:
-        if key not in known and key not in UNSERVED:
+        if key not in known and key not in UNSERVED_DEFAULTS:
             near = fields.near(key, known)
             hint = f"did you mean {near}?" if near else ""
             raise InvalidValue(f"/{key}", f"@task takes no such argument (in the declaration of {name})", hint=hint)

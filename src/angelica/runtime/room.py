@@ -19,15 +19,22 @@ class Room:
     """Free slots by executor kind, plus what the measured mean run time will have ended within 50 ms.
 
     Nothing is claimed ahead until a run time is known, so a worker never hoards slow tasks. `cap` bounds the slots
-    of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere. While what comes
-    counts at limits or as its tenant's, `hoards` is false: such tasks are claimed only for a free slot.
+    of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere, `aside` how
+    many of a kind wait for room on the machine. While what comes counts at limits or as its tenant's, `hoards` is
+    false: such tasks are claimed only for a free slot.
     """
 
     def __init__(
-        self, executors: Sequence[Executor], *, cap: int | None = None, waiting: Callable[[], int] = lambda: 0
+        self,
+        executors: Sequence[Executor],
+        *,
+        cap: int | None = None,
+        waiting: Callable[[], int] = lambda: 0,
+        aside: Callable[[str], int] = lambda _kind: 0,
     ) -> None:
         self._executors = executors
         self._waiting = waiting
+        self._aside = aside
         self._cap = cap
         self._mean: dict[str, float] = {}
         self.hoards = True
@@ -61,7 +68,7 @@ class Room:
             if executor.kind not in kinds:
                 continue
             slots = executor.slots if self._cap is None else min(executor.slots, self._cap)
-            free = slots + self.ahead(executor.kind, slots) - executor.load()
+            free = slots + self.ahead(executor.kind, slots) - executor.load() - self._aside(executor.kind)
             if free > 0:
                 room.append((executor.kind, min(free, BATCH)))
                 total += free

@@ -63,7 +63,11 @@ _NOT_FOR_RUNS: Final = {
     "expires": "use catch_up and grace of the schedule",
     "expires_at": "is one moment for all runs: use catch_up and grace of the schedule",
 }
-_UNSERVED: Final = {**UNSERVED, "expect_finish_within": "alerts come with a later version"}
+_UNSERVED: Final = {
+    **UNSERVED,
+    "command": "schedules of commands come with a later version",
+    "expect_finish_within": "alerts come with a later version",
+}
 _ALIASES: Final = {
     "id": "schedule_id",
     "function": "name",
@@ -76,6 +80,7 @@ _ALIASES: Final = {
     "retries": "task",
     "labels": "task",
     "priority": "task",
+    "resources": "task",
 }
 
 

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from angelica.clock import Clock
+from angelica.domain.command import AllowList
 from angelica.domain.events import Event, TasksCancelled
 from angelica.domain.reasons import CANCELLED, Why
 from angelica.domain.task import Attempt, State, Task
 from angelica.errors import AngelicaError, InvalidValue, NotFinished, NotFound, StorageError
 from angelica.runtime import fields
 from angelica.runtime.breakers import Breakers
-from angelica.runtime.catalogue import Catalogue
+from angelica.runtime.catalogue import Catalogue, StoredFunction
+from angelica.runtime.commands.target import CommandTarget
 from angelica.runtime.drafts import Draft
 from angelica.runtime.explain import explain
 from angelica.runtime.express import Lane
+from angelica.runtime.fitting import warned
 from angelica.runtime.fleet import Fleet, is_live
 from angelica.runtime.functions import Call, CallOf, Function
 from angelica.runtime.intake import Accepted, Intake, Replies, asked_of
@@ -52,7 +55,10 @@ class Health:
 
 
 class ServiceSettings(Protocol):
-    """The settings that the service reads. `max_depth` and `memory_bound` count tasks, `payload_limit` is bytes."""
+    """The settings that the service reads. `max_depth` and `memory_bound` count tasks, `payload_limit` is bytes.
+
+    `retention` is microseconds, `commands` what may be run as a command.
+    """
 
     @property
     def payload_limit(self) -> int: ...
@@ -60,6 +66,10 @@ class ServiceSettings(Protocol):
     def max_depth(self) -> int | None: ...
     @property
     def memory_bound(self) -> int: ...
+    @property
+    def retention(self) -> int: ...
+    @property
+    def commands(self) -> AllowList: ...
 
 
 class Service:
@@ -88,6 +98,7 @@ class Service:
         self._hooks = registry.hooks
         self._emit = emit
         self._state = state
+        self._settings = settings
         self._make = TaskMaker(bits)
         self._catalogue = Catalogue(storage, registry, clock, settings.payload_limit)
         self._waiting = Waiting(storage, chance)
@@ -116,7 +127,8 @@ class Service:
         answered by its stored tasks (`replayed`). Raises `IdempotencyMismatch`, `ShuttingDown`, `StorageUnavailable`.
         """
         asked = [await self._resolve(draft) for draft in drafts]
-        return await self._intake.take(asked, request=request, atomic=atomic, parent=current_parent())
+        replies = await self._intake.take(asked, request=request, atomic=atomic, parent=current_parent())
+        return await warned(replies, self._storage) if any(draft.options.resources for draft in drafts) else replies
 
     async def submit_one(
         self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
@@ -300,15 +312,21 @@ class Service:
         return task, self._storage
 
     async def _resolve(self, draft: Draft) -> Asked | Exception:
+        options = draft.options
+        target: Function[..., Any] | StoredFunction | CommandTarget
         try:
-            target = await self._catalogue.find(draft.name)
+            if draft.command is None:
+                target = await self._catalogue.find(draft.name)
+            else:
+                settings = self._settings
+                line = settings.commands.match(draft.command)
+                target = CommandTarget(line, retention=settings.retention, payload_limit=settings.payload_limit)
+                options = target.options(options)
         except StorageError:
             raise
         except AngelicaError as error:
             return error
-        return Asked(
-            target, draft.args, draft.kwargs, draft.options, headers=draft.headers, created_by=draft.created_by
-        )
+        return Asked(target, draft.args, draft.kwargs, options, headers=draft.headers, created_by=draft.created_by)
 
 
 def _not_found(task_id: str) -> NotFound:

@@ -192,7 +192,7 @@ class Supervisor:
         self._watch.follow(child.files)
         name, failure = child.spec.name, child.failure
         how = Death.of_returncode(child.pid, code).words()
-        if child.ready:
+        if child.ready and (failure is None or failure.fatal is None):
             self._tell.notice(Notice("died", name, f"{name} (pid {child.pid}) {how}; starting it again"))
             return
         if failure is None:

@@ -13,13 +13,13 @@ from angelica.domain import reasons
 from angelica.domain.events import TasksCancelled, TasksClaimed, TasksEnded, WriteRefused
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Outcome, Released
-from angelica.domain.task import Lease, Task
-from angelica.errors import StorageError
+from angelica.domain.task import NO_EXTRAS, Lease, Task
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.cap import Cap
 from angelica.runtime.code import NOBODY, Calls, Code
 from angelica.runtime.completer import Completer, Written
 from angelica.runtime.context import Context
+from angelica.runtime.executors.command import COMMAND_CODE
 from angelica.runtime.executors.making import make_executors
 from angelica.runtime.executors.process import Desk
 from angelica.runtime.gate import Gates
@@ -27,7 +27,8 @@ from angelica.runtime.holdings import Holdings
 from angelica.runtime.journal import Journal
 from angelica.runtime.means import Means
 from angelica.runtime.notes import Notes
-from angelica.runtime.parting import sign_off, write_last
+from angelica.runtime.parting import sign_off, store_lines, until_idle, write_last
+from angelica.runtime.placement import Placement
 from angelica.runtime.pulse import OnReply, Pulse
 from angelica.runtime.room import Room
 from angelica.runtime.startfile import StartFile
@@ -63,6 +64,7 @@ class Worker:
     ) -> None:
         self.info = info
         self.refused = 0
+        self._resting = False
         self._storage = storage
         self._settings = settings
         self._clock = means.clock
@@ -73,6 +75,7 @@ class Worker:
         self.dismissed: Callable[[], object] | None = None
         self._code = code
         self._holdings = Holdings(start_file)
+        self._command_names = () if settings.commands is None else settings.commands.allowed.functions
         self._notes = Notes(storage, chance=means.chance, on_stale=self._on_stale)
         self._pulse = Pulse(
             storage,
@@ -81,23 +84,24 @@ class Worker:
             self._holdings,
             settings.lease,
             means=means,
-            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self._distrust, self._heed),
+            on_reply=OnReply(self._lose, self.cancel, self._release_stray, self.hand_back, self._heed),
         )
         desk = Desk(self._wall, self._pulse, self._begun, self._notes.add, journal, means.chance)
         self._executors = make_executors(settings, begin=self._begin, done=self._done, desk=desk)
         self._calls = Calls(code, self._executors)
+        self._calls.known.update(dict.fromkeys(self._command_names, (COMMAND_CODE, COMMAND_CODE)))
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
+        self._placement = Placement(settings.capacity, admit=self._place, give_back=self._leave, wall=self._wall)
+        aside = self._placement.waiting
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd, aside=aside)
         lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._watch = Watch(self._holdings.all, wall=self._wall)
         self._completer = Completer(
             storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
         )
-        self._completer.trusted = self._trusts_its_lease
-
-    # -- life -----------------------------------------------------------------------------------------------------
+        self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
 
     async def start(self) -> None:
         """Register, then begin to claim; raises `StorageUnavailable` if the store does not take the registration."""
@@ -112,14 +116,13 @@ class Worker:
 
         `hasten` set cuts the grace short.
         """
-        self._completer.claiming = False
         self._pulse.say("stop")
         self._turnover.stop()
-        self._release_waiting()
-        await self._until_idle(self._settings.grace, hasten)
+        self.rest()
+        await until_idle(self._holdings, self._settings.grace, hasten)
         for assignment in self._holdings.all():
             assignment.stop("release")
-        await self._until_idle(min(LAST_FLUSH, self._settings.grace), hasten)
+        await until_idle(self._holdings, min(LAST_FLUSH, self._settings.grace), hasten)
         for executor in self._executors.values():
             await executor.halt()
         for assignment in self._holdings.all():
@@ -136,7 +139,7 @@ class Worker:
 
     def _names(self) -> tuple[str, ...]:
         """Return the functions that are known now: some may be declared after the start."""
-        self._completer.known = frozenset(names := tuple(self._code.names()))
+        self._completer.known = frozenset(names := (*self._code.names(), *self._command_names))
         return names
 
     def _heed(self, control: Control) -> None:
@@ -147,32 +150,31 @@ class Worker:
             if self.dismissed is not None:
                 self.dismissed()
             return
-        self._completer.claiming = control == "run"
+        self._completer.claiming = control == "run" and not self._resting
         self._completer.hunger()
         if control == "drain":
-            self._release_waiting()
+            self._withdraw()
         self._pulse.say(control)
 
-    async def _until_idle(self, seconds: float, hasten: asyncio.Event | None) -> None:
-        """Wait until nothing is held, at most `seconds`; `hasten` ends the wait."""
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + seconds
-        while self._holdings and loop.time() < ends_at and (hasten is None or not hasten.is_set()):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    def rest(self) -> None:
+        """Claim no more, whatever operators ask for, and hand back what has not begun; `resume` goes on."""
+        self._resting = True
+        self._completer.claiming = False
+        self._withdraw()
 
-    def _release_waiting(self) -> None:
-        waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
-        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
-            self._finish(assignment, Released())
+    def resume(self) -> None:
+        """Claim again, unless an operator does not want that."""
+        self._resting = False
+        self._completer.claiming = self._pulse.doing == "run"
+        self._completer.hunger()
 
     def _crowd(self) -> int:
-        """Return how many wait here beyond what may: for a place under the cap, or at a function's gate."""
         return self._cap.waiting + self._gates.crowd()
 
-    # -- claims in ------------------------------------------------------------------------------------------------
-
-    def _trusts_its_lease(self) -> bool:
-        return self._wall() < self._pulse.trusted_until
+    def _withdraw(self) -> None:
+        waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
+        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw(), *self._placement.withdraw()]:
+            self._finish(assignment, Released())
 
     def _on_written(self, written: Written) -> None:
         """Take the reply of an exchange: forget what was written, take on what was claimed, say what happened."""
@@ -219,7 +221,9 @@ class Worker:
             function, call = known
             assignment = Assignment(task, function, call, self._journal, slot, self.context)
             self._holdings.add(assignment)
-            if function.concurrency is None or self._gates.enter(assignment):
+            if function.concurrency is not None and not self._gates.enter(assignment):
+                continue
+            if task.spec.extras is NO_EXTRAS or self._placement.enter(assignment):
                 batches.setdefault(function.executor, []).append(assignment)
         for kind, batch in batches.items():
             self._cap.submit(kind, batch)
@@ -235,9 +239,12 @@ class Worker:
 
     def _admit(self, assignment: Assignment) -> None:
         """A function's concurrency has room again for one that waited."""
-        self._cap.submit(assignment.code.executor, (assignment,))
+        if self._placement.enter(assignment):
+            self._place(assignment)
 
-    # -- one attempt ----------------------------------------------------------------------------------------------
+    def _place(self, assignment: Assignment) -> None:
+        """The machine has room for one."""
+        self._cap.submit(assignment.code.executor, (assignment,))
 
     def _begin(self, assignment: Assignment) -> Outcome | None:
         """Mark an attempt as begun, or say why its handler must not start; called in the handler's thread."""
@@ -266,6 +273,8 @@ class Worker:
         """Take the outcome of one that has no place under the cap (any more)."""
         if assignment.code.concurrency is not None:
             self._gates.leave(assignment)
+        if self._placement.busy:
+            self._placement.leave(assignment)
         if not assignment.finished:  # else stop() has given up on it already
             self._finish(assignment, outcome)
 
@@ -290,8 +299,6 @@ class Worker:
         """Return the user's view of an attempt."""
         return Context(assignment, wall=self._wall, note=self._notes.add, limit=self._settings.checkpoint_limit)
 
-    # -- being told to stop, and being too late -----------------------------------------------------------------------
-
     def cancel(self, task_id: str, reason: str) -> None:
         """Tell the handler of a held task to stop, because a cancel was requested."""
         assignment = self._holdings.get(task_id)
@@ -300,7 +307,7 @@ class Worker:
         # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
         if self._gates.recall(assignment):
             self._finish(assignment, Released())
-        elif self._cap.recall(assignment):
+        elif self._placement.recall(assignment) or self._cap.recall(assignment):
             self._leave(assignment)
         elif self._executors[assignment.code.executor].recall(assignment):
             self._done(assignment)
@@ -311,8 +318,8 @@ class Worker:
         assignment.stop("lost")
         self._holdings.drop(assignment)
 
-    def _distrust(self) -> None:
-        """No beat got through: soon our leases may be taken. Handlers stop; the fence judges what they end as."""
+    def hand_back(self) -> None:
+        """Stop all handlers: soon our leases may be taken, or the store goes. The fence judges what they end as."""
         for assignment in self._holdings.all():
             if assignment.stop_reason is None and not assignment.finished:
                 assignment.stop("release")
@@ -331,16 +338,8 @@ class Worker:
 
     async def flush_logs(self) -> None:
         """Store the log lines that running attempts have written so far."""
-        lines = self._journal.drain()
-        if not lines:
-            return
-        try:
-            stale = await self._storage.append_logs(lines)
-        except StorageError:
-            self._journal.give_back(lines)
-            raise
+        stale = await store_lines(self._journal, self._storage)
         if stale:
-            self._journal.refused(stale)
             self._on_stale(stale, "append_logs")
 
     @property

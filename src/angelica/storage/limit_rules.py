@@ -14,6 +14,8 @@ from angelica.domain.limits import Bucket, LimitSettings, allowance, charge, fre
 from angelica.domain.task import Lease, NewTask
 from angelica.storage.breaker_rules import Fuse, breaker_of
 
+VERSION: Final = "limits"
+"""The row of `meta` that says that there are gates (limits or breakers), and which edition of them."""
 WINDOW: Final = 200
 """How many rows of a lane are looked at once one of them may not begin: those behind it are held with it."""
 MOST_HELD: Final = 2_000

@@ -7,6 +7,7 @@ from typing import Final
 
 from angelica.clock import DAY, Clock, Now
 from angelica.domain import reasons
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
@@ -282,6 +283,9 @@ class MemoryStorage(MemoryBreakers):
             return ahead(self._table, task, limit)
 
     # --- its own life ---
+
+    async def fence(self) -> Fence | None:
+        return None
 
     async def status(self) -> StoreStatus:
         with self._lock:

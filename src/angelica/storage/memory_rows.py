@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from angelica.domain.task import TERMINAL, Attempt, NewTask, State, Task, TaskError
+from angelica.domain.usage import Usage
 from angelica.domain.value import maker
 from angelica.storage.protocol import LogLine
 
@@ -46,6 +47,7 @@ class Row:
     error: TaskError | None = None
     checkpoint: str | None = None
     progress: str | None = None
+    usage: Usage | None = None
     attempts: list[Attempt] | None = None
     logs: dict[int, list[LogLine]] | None = None
 
@@ -96,4 +98,5 @@ class Row:
             self.checkpoint,
             self.progress,
             self.revision,
+            self.usage,
         )

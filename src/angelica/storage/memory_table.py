@@ -174,6 +174,7 @@ class Table:
             self._remember(row, end)
         if row.error is not end.error:
             row.error = end.error
+        row.usage = end.usage
         if end.state in TERMINAL:
             row.result = end.result
             self._settle(row, end.state, end.finished_at, end.retain_until)
@@ -274,7 +275,9 @@ class Table:
                 self.forget(row)
 
     def _remember(self, row: Row, end: Completion) -> None:
-        attempt = Attempt(end.task_id, end.attempt, end.outcome, row.worker, row.started_at, end.finished_at, end.error)
+        attempt = Attempt(
+            end.task_id, end.attempt, end.outcome, row.worker, row.started_at, end.finished_at, end.error, end.usage
+        )
         if row.attempts is None:
             row.attempts = []
         row.attempts.append(attempt)

@@ -31,6 +31,7 @@ from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
 from angelica.domain.breaker import Breaker, Circuit
+from angelica.domain.fence import Fence
 from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
 from angelica.domain.limits import EMPTY, Bucket
@@ -167,6 +168,7 @@ class WorkerInfo:
     `boot` is that of the clock its lease is judged by. `place` is where its pid means something (one boot of one
     kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process. `capacity` is its slots
     by executor. `heeds` is what it does now of what was asked of it (`control`), None for one that knows no such thing.
+    `cpu` (CPUs) and `memory` (bytes) are what it gives to tasks that say what they need, 0 of one that does not look.
     """
 
     id: str
@@ -185,6 +187,8 @@ class WorkerInfo:
     capacity: Mapping[str, int] = field(default_factory=nothing)
     select: Mapping[str, str] = field(default_factory=nothing)
     heeds: Control | None = None
+    cpu: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -707,7 +711,10 @@ class Storage(
     """Everything, with a life of its own."""
 
     async def open(self) -> None:
-        """Connect and bring the schema up to date (where that is on); raises `SchemaMismatch`, `StorageUnavailable`."""
+        """Connect and bring the schema up to date (where that is on).
+
+        Raises `SchemaMismatch`, `StoreMoved`, `StorageUnavailable`.
+        """
         ...
 
     async def close(self) -> None:
@@ -716,6 +723,14 @@ class Storage(
 
     async def time(self) -> Now:
         """Return the storage's own clock."""
+        ...
+
+    async def fence(self) -> Fence | None:
+        """Return what a move has made of this store, None for one that is not being moved.
+
+        While a fence shuts writers out every write raises `StorageUnavailable`, and `StoreMoved` once the data is
+        elsewhere; opening a store that has moved, or one that is still being filled, raises the same.
+        """
         ...
 
     async def status(self) -> StoreStatus:

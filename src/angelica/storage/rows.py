@@ -21,6 +21,7 @@ from angelica.domain.task import (
     TaskError,
     Unique,
 )
+from angelica.domain.usage import Usage
 from angelica.domain.value import maker
 from angelica.storage.protocol import LogLine, WorkerInfo, WorkerRow
 
@@ -163,6 +164,16 @@ def error_of(text: str | None) -> TaskError | None:
     return None if text is None else msgspec.json.decode(text, type=TaskError)
 
 
+def usage_text(usage: Usage | None) -> str | None:
+    """Return the stored text of what an attempt took."""
+    return None if usage is None else to_json([usage.cpu_seconds, usage.peak_memory, usage.source])
+
+
+def usage_of(text: str | None) -> Usage | None:
+    """Return what an attempt took, of a stored text."""
+    return None if text is None else Usage(*_decode(text))
+
+
 def task_of(row: Sequence[Any]) -> Task:
     """Return the task of a row as the fragment `task` of the SQL gives it."""
     if row[14] is not None:
@@ -178,8 +189,8 @@ def _worn_task(row: Sequence[Any]) -> Task:
     """Return a task that has rare parts, or that has been through something."""
     id_, function, queue, executor, priority, version, state, run_at, created_at = row[:9]
     payload, policy, trace_id, attempt, revision, rare = row[9:]
-    (asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested) = rare[:10]
-    cancel_reason, started_at, finished_at, result, error, checkpoint, progress = rare[10:]
+    asked_at, unique, expires_at, deadline, extras, failures, crashes, held, worker, requested = rare[:10]
+    cancel_reason, started_at, finished_at, result, error, checkpoint, progress, usage = rare[10:]
     spec = _new_task(
         id_,
         function,
@@ -197,6 +208,7 @@ def _worn_task(row: Sequence[Any]) -> Task:
         deadline,
         extras_of(extras),
     )
+    ended = (started_at, finished_at, result, error_of(error))
     return _task(
         spec,
         _STATES[state],
@@ -208,13 +220,11 @@ def _worn_task(row: Sequence[Any]) -> Task:
         worker,
         requested == 1,
         cancel_reason,
-        started_at,
-        finished_at,
-        result,
-        error_of(error),
+        *ended,
         checkpoint,
         progress,
         revision,
+        usage_of(usage),
     )
 
 
@@ -259,9 +269,9 @@ def taken_of(row: Any, lane: tuple[str, str, int, int], worker: str) -> Task:
 
 
 def attempt_of(row: Sequence[Any]) -> Attempt:
-    """Return the attempt of a row (task id, attempt, outcome, worker, started_at, finished_at, error)."""
-    task_id, attempt, outcome, worker, started_at, finished_at, error = row
-    return Attempt(task_id, attempt, outcome, worker, started_at, finished_at, error_of(error))
+    """Return the attempt of a row (task id, attempt, outcome, worker, started_at, finished_at, error, usage)."""
+    task_id, attempt, outcome, worker, started_at, finished_at, error, usage = row
+    return Attempt(task_id, attempt, outcome, worker, started_at, finished_at, error_of(error), usage_of(usage))
 
 
 def line_of(row: Sequence[Any]) -> LogLine:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from angelica.clock import SECOND, Now, tick_micros
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.retry import Exponential, delay
 from angelica.domain.schedule import Firing
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.errors import StorageUnavailable
+from angelica.storage.answers import accepted_before
 from angelica.storage.protocol import (
     CancelStatus,
     Claim,
@@ -148,6 +150,9 @@ class Wrapping(WrappedLimits, WrappedWorkers):
     async def time(self) -> Now:
         return await self._call("time", self.inner.time)
 
+    async def fence(self) -> Fence | None:
+        return await self._call("fence", self.inner.fence)
+
     async def status(self) -> StoreStatus:
         return await self._call("status", self.inner.status)
 
@@ -228,7 +233,7 @@ class Retrying(Wrapping):
     ) -> Exchanged:
         reply, repeated = await self._repeat(lambda: self.inner.exchange(ends, claim, now=now, journal=journal))
         if repeated and not all(reply.accepted):
-            return replace(reply, accepted=await self._accepted(ends, reply.accepted))
+            return replace(reply, accepted=await accepted_before(self, ends, reply.accepted))
         return reply
 
     async def cancel_many(self, task_ids: Sequence[str], *, reason: str, now: Now) -> tuple[CancelStatus, ...]:
@@ -267,25 +272,6 @@ class Retrying(Wrapping):
         if not repeated or all(answers):
             return answers
         return fired_by_us(firings, answers, await self.get_schedules([firing.schedule_id for firing in firings]))
-
-    async def _accepted(self, ends: Sequence[Completion], accepted: Sequence[bool]) -> tuple[bool, ...]:
-        """Say of refused ends which were written by a call before: the first of an attempt that stands as it says."""
-        found = list(accepted)
-        seen = {end.lease for end, done in zip(ends, accepted, strict=True) if done}
-        for place, end in enumerate(ends):
-            if not accepted[place] and end.lease not in seen and await self._stands(end):
-                found[place] = True
-                seen.add(end.lease)
-        return tuple(found)
-
-    async def _stands(self, end: Completion) -> bool:
-        if end.outcome == "succeeded":
-            (task,) = await self.get_tasks([end.task_id])
-            stands = (end.attempt, State.SUCCEEDED, end.finished_at, end.result)
-            return task is not None and (task.attempt, task.state, task.finished_at, task.result) == stands
-        rows = await self.read_attempts(end.task_id)
-        stands_as = (end.attempt, end.outcome, end.finished_at, end.error)
-        return any((row.attempt, row.outcome, row.finished_at, row.error) == stands_as for row in rows)
 
 
 def _created(tasks: Sequence[NewTask], items: Sequence[Submitted]) -> tuple[Submitted, ...]:

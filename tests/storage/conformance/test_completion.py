@@ -9,6 +9,7 @@ import pytest
 from angelica.clock import SECOND
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Outcome, Released, Snoozed, Succeeded
 from angelica.domain.task import Attempt, Policy, State, TaskError, Unique
+from angelica.domain.usage import Usage
 from tests.storage.world import START, World, ids, new
 
 ERROR = TaskError("exception", "ValueError", "bad ü", "Traceback …", "f00d", 1)
@@ -197,3 +198,24 @@ def test_the_revision_grows_with_every_write(world: World) -> None:
     world.end(task)
     look()
     assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize("outcome", [Succeeded("1"), Failed(ERROR), Failed(ERROR, final=True), Released(), Cancelled()])
+def test_what_an_attempt_took_is_kept_with_the_task_and_with_the_attempt(world: World, outcome: Outcome) -> None:
+    took = Usage(12.5, 3 << 30, "cgroup v2")
+    task = world.start("a")
+    assert world.end(task, replace(outcome, usage=took))
+    assert world.get("a").usage == took
+    kept = [attempt.usage for attempt in world.run(world.storage.read_attempts("a"))]
+    assert kept == ([] if isinstance(outcome, Succeeded) else [took])
+
+
+@pytest.mark.parametrize("took", [None, Usage(0.25, None, "wait4")])
+def test_the_usage_of_a_task_is_that_of_its_last_attempt(world: World, took: Usage | None) -> None:
+    first = Usage(1.0, 1 << 20, "maxrss")
+    assert world.end(world.start("a"), Failed(ERROR, retry_after=0, usage=first))
+    (again,) = world.claim()
+    assert again.usage == first
+    assert world.end(again, Succeeded("1", usage=took))
+    assert world.get("a").usage == took
+    assert [attempt.usage for attempt in world.run(world.storage.read_attempts("a"))] == [first]

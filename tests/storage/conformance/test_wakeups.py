@@ -141,3 +141,9 @@ def test_a_loop_that_ended_with_its_waiters_does_not_stop_the_bell(world: World)
     loop.close()
     world.submit(new("a"))
     assert world.storage.mark(Topic.READY) > mark
+
+
+def test_only_what_was_stored_is_rung_for(world: World) -> None:
+    world.submit(new("a"), new("b", queue="other"))
+    again = (new("a"), new("c", run_at=START + 1), new("b", queue="other"), new("c"))
+    assert rings(world, lambda: world.submit(*again)) == {"due"}

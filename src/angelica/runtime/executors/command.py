@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 
 from angelica import strict_json
 from angelica.clock import SECOND
 from angelica.domain import reasons
-from angelica.domain.command import AllowList, Command
-from angelica.domain.outcome import Crashed, Failed, Outcome, Succeeded
+from angelica.domain.command import AllowList, Command, Limits
+from angelica.domain.exit_code import exited_text, signalled_text
+from angelica.domain.outcome import Crashed, Failed, LeaseExpired, Outcome, Succeeded
 from angelica.domain.task import TaskError
+from angelica.domain.usage import Usage, UsageSource
 from angelica.errors import Refused
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.attempt import AttemptSteps
@@ -73,6 +74,7 @@ class CommandExecutor:
     """
 
     kind = "command"
+    problem: str | None = None
 
     def __init__(
         self,
@@ -115,11 +117,14 @@ class CommandExecutor:
             return False
         return True
 
-    async def close(self) -> None:
+    async def halt(self) -> None:
         for hasten in self._running.values():
             hasten.set()
         if self._running:
             await asyncio.wait(list(self._running), timeout=LAST_WORDS)
+
+    async def close(self) -> None:
+        await self.halt()
         for task in list(self._running):
             task.cancel()  # closes its line: the keeper kills what it keeps, whether we wait for it or not
         await self._commands.runner.close()
@@ -175,7 +180,8 @@ class CommandExecutor:
         _count_dropped(assignment, end)
         if self._on_end is not None:
             self._on_end(assignment, end)
-        return self._outcome(assignment, end, command)
+        outcome = self._outcome(assignment, end, _limits(assignment, command))
+        return outcome if isinstance(outcome, LeaseExpired) else replace(outcome, usage=_usage(end))
 
     def _spec(self, assignment: Assignment, command: Command, argv: list[str]) -> CommandSpec:
         bounds = [bound for bound in (command.timeout, assignment.task.spec.policy.timeout) if bound is not None]
@@ -193,33 +199,46 @@ class CommandExecutor:
             ),
             files=command.files,
             run_as=command.run_as,
-            limits=command.limits,
+            limits=_limits(assignment, command),
             timeout=None if timeout is None else timeout + (_SLACK if timeout != command.timeout else 0),
             grace=self._commands.grace,
         )
 
-    def _outcome(self, assignment: Assignment, end: CommandEnd, command: Command) -> Outcome:
+    def _outcome(self, assignment: Assignment, end: CommandEnd, limits: Limits) -> Outcome:
         match end.reason:
             case "exited" if end.exit_code == 0:
                 return Succeeded(strict_json.dumps(_result(end)))
             case "exited":
-                text = f"ended with exit code {end.exit_code}"
+                text = exited_text(end.exit_code)
                 return Failed(_error(assignment, reasons.EXIT_CODE, text, text))
             case "signalled":
-                text = f"was ended by {_signal(end.signal)}"
+                text = signalled_text(end.signal)
                 return Failed(_error(assignment, reasons.EXIT_CODE, text, text))
             case "timeout" | "stopped":
                 if assignment.stop_reason is None:
                     assignment.stop_reason = "timeout" if end.reason == "timeout" else "release"
                 return self._steps.stopped(assignment)
             case "out_of_memory":
-                limit = command.limits.memory or 0
-                text = f"took more memory than its limit of {limit:,} bytes (peak {end.usage.peak_memory:,})"
+                text = (
+                    f"took more memory than its limit of {limits.memory or 0:,} bytes (peak {end.usage.peak_memory:,})"
+                )
                 return Crashed(_error(assignment, reasons.OUT_OF_MEMORY, text))
             case "not_started":
                 return Failed(_error(assignment, reasons.COMMAND_NOT_STARTED, f"could not be started: {end.message}"))
             case "crashed":
                 return Crashed(_error(assignment, reasons.CRASHED, end.message))
+
+
+def _limits(assignment: Assignment, command: Command) -> Limits:
+    """Return what it may take: what it says that it needs, and never more than the configuration gives."""
+    return command.limits.within(assignment.task.spec.extras.resources)
+
+
+def _usage(end: CommandEnd) -> Usage | None:
+    usage = end.usage
+    if not usage.memory_source:  # it has never begun
+        return None
+    return Usage(round(usage.cpu_seconds, 3), usage.peak_memory, cast("UsageSource", usage.memory_source))
 
 
 def _result(end: CommandEnd) -> dict[str, Any]:
@@ -243,13 +262,6 @@ def _count_dropped(assignment: Assignment, end: CommandEnd) -> None:
     lines, size = (sum(column) for column in zip(*end.dropped.values(), strict=True)) if end.dropped else (0, 0)
     if lines:
         assignment.sink.drop(assignment, "more output than a command may write", lines, size)
-
-
-def _signal(number: int | None) -> str:
-    try:
-        return f"signal {number} ({signal.Signals(number or 0).name})"
-    except ValueError:
-        return f"signal {number}"
 
 
 def _error(assignment: Assignment, reason: str, message: str, kind: str = "") -> TaskError:

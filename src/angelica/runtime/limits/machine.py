@@ -101,7 +101,7 @@ def read_paths(text: str) -> dict[str, str]:
     return paths
 
 
-def _own(mount: Mount, path: str) -> str | None:
+def own_group(mount: Mount, path: str) -> str | None:
     """Return the directory of our own group in a mount that may show only a part of its tree."""
     root = mount.root.rstrip("/")
     if root and path != root and not path.startswith(f"{root}/"):
@@ -115,7 +115,7 @@ def _probe_v1(mounts: list[Mount], paths: Mapping[str, str]) -> tuple[dict[str, 
     notes = []
     for name, file in _FILES.items():
         mount = next((m for m in mounts if m.version == 1 and name in m.controllers), None)
-        own = _own(mount, paths[name]) if mount is not None and name in paths else None
+        own = own_group(mount, paths[name]) if mount is not None and name in paths else None
         if own is None:
             continue
         group = _try_group(own)
@@ -130,7 +130,7 @@ def _probe_v1(mounts: list[Mount], paths: Mapping[str, str]) -> tuple[dict[str, 
 
 def _probe_v2(mounts: list[Mount], paths: Mapping[str, str]) -> tuple[str | None, frozenset[str], bool, list[str]]:
     mount = next((m for m in mounts if m.version == 2), None)  # noqa: PLR2004 - the version
-    own = _own(mount, paths[""]) if mount is not None and "" in paths else None
+    own = own_group(mount, paths[""]) if mount is not None and "" in paths else None
     if mount is None or own is None:
         return None, frozenset(), False, ["cgroup v2: not mounted"]
     best: tuple[str | None, frozenset[str], bool] = (None, frozenset(), False)

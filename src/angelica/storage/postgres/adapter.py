@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,31 +10,27 @@ from functools import partial
 from typing import Final
 
 from angelica.clock import SECOND, Clock, Now, tick_micros
-from angelica.domain.lifecycle import Completion
+from angelica.domain.fence import Fence
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
-from angelica.domain.value import maker
 from angelica.errors import StorageUnavailable
+from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.callers import recognise
 from angelica.storage.postgres.check import check, recount
-from angelica.storage.postgres.claims import Lane, claim_tasks, look, share
 from angelica.storage.postgres.connections import Options, Raw, connect
-from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.exchange_verbs import PostgresExchange
 from angelica.storage.postgres.faults import translate
 from angelica.storage.postgres.insight import Insight
 from angelica.storage.postgres.joined import Home, PostgresJoined
-from angelica.storage.postgres.limit_verbs import PostgresLimits
 from angelica.storage.postgres.schema import SCHEMA_VERSION, Told, applied, migrate, nobody
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
     CancelStatus,
-    Claim,
     Control,
     ControlStatus,
     Enqueued,
-    Exchanged,
     FunctionRow,
     Joined,
     LogLine,
@@ -52,20 +47,15 @@ from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
-from angelica.storage.verbs.breakers import VERSION
-from angelica.storage.verbs.ends import write_ends
-from angelica.storage.verbs.limits import refill
-from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
 
-_exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
 _SYNCHRONOUS: Final = "select current_setting('synchronous_commit')"
 _CLOCK: Final = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 BOOT: Final = "postgresql"
 """What stands for the boot of the clock that leases are judged by: it is the server's, whatever host asks."""
 
 
-class PostgresStorage(PostgresLimits):
+class PostgresStorage(PostgresExchange):
     """Every verb is one transaction of a connection of the event loop that awaits it.
 
     `url` is `postgresql://user:password@host:port/database`, with `?schema=` (default `angelica`) and
@@ -93,7 +83,7 @@ class PostgresStorage(PostgresLimits):
         self._touched_at = 0
         self._home: Home | None = None
 
-    # --- submitting, claiming, ending ---
+    # --- submitting, and what runs ---
 
     async def enqueue_many(
         self, tasks: Sequence[NewTask], *, now: Now, request: Request | None = None, atomic: bool = False
@@ -103,70 +93,6 @@ class PostgresStorage(PostgresLimits):
             return await self._here()[1].submit(tasks, now.wall)
         work = partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request)
         return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
-
-    async def exchange(
-        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
-    ) -> Exchanged:
-        counted = not self._counted.isdisjoint([end.task_id for end in ends])
-        if counted or not is_plain(ends, journal) or (claim is not None and claim.select):
-            return await self._exchange(ends, claim, now=now, journal=journal)
-        lanes, limited = ([], False) if claim is None else await self._lanes(claim, now)
-        if not ends and not lanes:
-            return await self._exchange((), claim, now=now, journal=()) if limited else _exchanged((), (), ())
-        topics = {Topic.ENDED} if ends else set()
-        tell = self._ring.payload(topics)
-        accepted, taken = await self._alone(
-            partial(
-                exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell, known=self._known
-            )
-        )
-        self._ring.committed(topics if any(accepted) else (), told=tell is not None)
-        if taken is None or limited:  # one of those in line has lapsed, or has a limit
-            reply = await self._exchange((), claim, now=now, journal=())
-            return _exchanged(tuple(accepted), reply.claimed, reply.lapsed, reply.gated)
-        return _exchanged(tuple(accepted), tuple(taken), ())
-
-    async def _lanes(self, claim: Claim, now: Now) -> tuple[list[Lane], bool]:
-        """Return what to take, or nothing and that the claim has to look at limits."""
-
-        async def ask(db: PostgresStatements) -> tuple[list[Lane], bool]:
-            levels = await look(db, claim)
-            known = await self._learn(db, levels)
-            levels = known.open(levels)
-            return ([], True) if known.limits(levels) else (share(levels, claim, now), False)
-
-        return await self._read(ask)
-
-    async def _exchange(
-        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine]
-    ) -> Exchanged:
-        # Where there are limits, who claims holds their lock and must not wait for others: so he holds nothing else.
-        apart = bool(ends) and self._known.edition is not None
-
-        async def work(tx: PostgresTransaction) -> tuple[Exchanged, Counter[str]]:
-            if journal:
-                await journals.append_logs(tx, journal)
-            accepted = await write_ends(tx, ends, now=now) if ends else []
-            claimed, lapsed = ([], []) if claim is None or apart else await claim_tasks(tx, claim, now=now)
-            await settle_runs(tx, now=now)
-            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted)), tx.left
-
-        reply, left = await self._write(work)
-        self._counted.difference_update([end.task_id for end in ends])
-        if not left and (claim is None or not apart):
-            return reply
-        more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))
-        gated = reply.gated or more.gated
-        return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed, gated)
-
-    async def _go_on(self, tx: PostgresTransaction, left: Counter[str], claim: Claim | None, now: Now) -> Exchanged:
-        """Free whom the ended ones have made room for, then claim."""
-        await tx.lock("limits", [VERSION])
-        if left:
-            await refill(tx, left, now=now)
-        claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
-        await settle_runs(tx, now=now)
-        return _exchanged((), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted))
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         return await self._write(partial(worker_verbs.beat, told=beat))
@@ -268,9 +194,12 @@ class PostgresStorage(PostgresLimits):
             return
         async with self._direct() as raw:
             await migrate(raw, self.address, allowed=self._auto_migrate)
+            fence = fence_of(await raw.fetchval(self._verbs["meta"], KEY))
             store_id = await raw.fetchval(self._verbs["meta"], "store_id")
             self._home = Home(self.address, self._verbs, store_id, await raw.fetchval("select current_database()"))
             self._insight.default = default = str(await raw.fetchval(_SYNCHRONOUS))
+        if fence is not None:
+            fence.check_open()
         # Each session says it for itself: no setting of the server, now or later, shall lower what was promised.
         kept = "on" if default == "off" else default
         self._options = replace(self._options, synchronous=kept if self._durability == "full" else "off")
@@ -286,6 +215,7 @@ class PostgresStorage(PostgresLimits):
     async def close(self) -> None:
         """Finish what was accepted and let all connections go."""
         if self._pid == os.getpid():
+            await self._heads.close()
             await self._close_loops()
         self._pid = 0
 
@@ -297,6 +227,9 @@ class PostgresStorage(PostgresLimits):
             wall = int(await raw.fetchval(_CLOCK))
             wall += (tick_micros() - began) // 2
         return Now(wall, wall, BOOT)
+
+    async def fence(self) -> Fence | None:
+        return fence_of(await self._read(lambda db: db.value("meta", KEY)))
 
     async def status(self) -> StoreStatus:
         detail, warnings = await self._read(self._insight.look)

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
-from angelica.domain.lanes import kind_of, may_take
+from angelica.domain.lanes import kind_of
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
-from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
+from angelica.storage.postgres.heads import Heads, Level
+from angelica.storage.postgres.transaction import PostgresTransaction
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import taken_of, task_of, to_json
 from angelica.storage.verbs.limited import claim_limited
@@ -19,34 +20,14 @@ from angelica.storage.verbs.waiting import cancel_waiting
 
 
 class Lane(NamedTuple):
-    """One level of priority of one lane in one queue, and how many of it are wanted."""
+    """One level of priority of one lane in one queue, how many of it are wanted, and from where on."""
 
     queue: str
     executor: str
     priority: int
     wanted: int
-
-
-class Level(NamedTuple):
-    """What one look saw: `ready` is None where there is nothing to share out, `edition` that of the limits."""
-
-    executor: str
-    queue: str
-    priority: int
-    oldest: int
-    ready: int | None
-    edition: str | None = None
-
-
-async def look(db: PostgresStatements, claim: Claim) -> list[Level]:
-    """Return the levels that have ready rows and room, and that the worker may take."""
-    kinds = [executor for executor, room in claim.room if room > 0]
-    if claim.wanted <= 0 or not kinds or claim.queues == ():
-        return []
-    queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
-    verb, wanted = ("selected_levels", selection(claim)) if claim.select else ("ready_levels", ())
-    levels = [Level(*row) for row in await db.fetch(verb, kinds, queues, claim.wanted, *wanted)]
-    return [level for level in levels if may_take(level.executor, claim.offer)]
+    since_at: int
+    since_id: str
 
 
 def selection(claim: Claim) -> tuple[list[str], list[str]]:
@@ -86,14 +67,14 @@ def _share_levels(levels: Sequence[Level], wanted: int, now: Now) -> list[Lane]:
         level = by_key[key]
         part = min(wanted, _ready(level, wanted))
         if part > 0:
-            lanes.append(Lane(level.queue, level.executor, level.priority, part))
+            lanes.append(Lane(level.queue, level.executor, level.priority, part, *level.since))
             wanted -= part
     return lanes
 
 
 def columns(lanes: Sequence[Lane]) -> list[list[Any]]:
     """Return the arrays of lanes that the taking statements want."""
-    return [list(column) for column in zip(*lanes, strict=True)] or [[], [], [], []]
+    return [list(column) for column in zip(*lanes, strict=True)] or [[], [], [], [], [], []]
 
 
 def tasks_of(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], worker: str) -> list[Task]:
@@ -102,10 +83,12 @@ def tasks_of(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], worker: s
         return []
     found = [(row["lane"], row["run_at"], row["id"], row) for row in rows]
     found.sort(key=lambda entry: entry[:3])
-    return [taken_of(row, lanes[lane - 1], worker) for lane, _, _, row in found]
+    return [taken_of(row, lanes[lane - 1][:4], worker) for lane, _, _, row in found]
 
 
-async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
+async def claim_tasks(
+    tx: PostgresTransaction, claim: Claim, heads: Heads, *, now: Now
+) -> tuple[list[Task], list[Task]]:
     """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
     claimed: list[Task] = []
     over: list[Task] = []
@@ -113,7 +96,7 @@ async def claim_tasks(tx: PostgresTransaction, claim: Claim, *, now: Now) -> tup
         left = min(room, claim.wanted - len(claimed))
         while left > 0:
             part = replace(claim, wanted=left, room=((executor, left),))
-            levels = await look(tx, part)
+            levels = await heads.look(tx, part, now)
             if levels and levels[0].edition is not None:
                 return await claim_limited(tx, claim, now=now)
             lanes = share(levels, part, now)

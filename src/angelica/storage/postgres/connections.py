@@ -14,7 +14,7 @@ import asyncpg
 from angelica.clock import SECOND, tick_micros
 from angelica.errors import AngelicaError, StorageUnavailable
 from angelica.storage.postgres.address import Address
-from angelica.storage.postgres.faults import said, translate
+from angelica.storage.postgres.faults import is_refusal, said, translate
 
 Raw = asyncpg.Connection
 
@@ -48,7 +48,7 @@ BOUNDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How connections are made. Seconds: `connect_timeout` for one try, `patience` for one call on a connection."""
+    """How connections are made. In seconds, `connect_timeout` bounds one try and `patience` one call with its waits."""
 
     address: Address
     most: int = 4
@@ -144,20 +144,26 @@ class Connections:
 
         Raises what the block raised in our words, and `StorageUnavailable` if none can be had.
         """
-        async with self._turns:
-            connection = await self._take()
-            self._out.add(connection)
-            sound = False
-            try:
-                async with asyncio.timeout(self._options.patience):
+        try:
+            # One bound for its turn, the connection and the block: behind dead connections others must not wait longer.
+            async with asyncio.timeout(self._options.patience), self._turns:
+                connection = await self._take()
+                sound = False
+                try:
                     yield connection
-                sound = True
-            except Exception as error:
-                sound = isinstance(error, (asyncpg.PostgresError, AngelicaError)) and not connection.is_closed()
-                raise translate(error) from error
-            finally:
-                self._out.discard(connection)
-                self._give_back(connection, sound=sound)
+                    sound = True
+                except Exception as error:
+                    sound = is_refusal(error)
+                    raise
+                finally:
+                    self._give_back(connection, sound=sound)
+        except TimeoutError as error:
+            raise StorageUnavailable(f"PostgreSQL did not answer within {self._options.patience:g} s") from error
+        except Exception as error:
+            told = translate(error)
+            if told is error:
+                raise
+            raise told from error
 
     async def _take(self) -> Raw:
         if self._closed:
@@ -165,6 +171,7 @@ class Connections:
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
+                self._out.add(connection)
                 return connection
         if tick_micros() < self._not_before:
             raise StorageUnavailable(self._reason)
@@ -177,9 +184,11 @@ class Connections:
             self._not_before = tick_micros() + int(pause * SECOND)
             raise
         self._failures = 0
+        self._out.add(connection)
         return connection
 
     def _give_back(self, connection: Raw, *, sound: bool) -> None:
+        self._out.discard(connection)
         if sound and not self._closed and not connection.is_closed() and not connection.is_in_transaction():
             self._idle.append(connection)
         else:

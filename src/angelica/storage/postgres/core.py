@@ -17,6 +17,7 @@ from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.batch import Batch, Statement
 from angelica.storage.postgres.connections import Connections, Options, Raw
 from angelica.storage.postgres.faults import REPEATABLE, STANDING
+from angelica.storage.postgres.heads import Heads
 from angelica.storage.postgres.ring import Ring
 from angelica.storage.postgres.submits import Call, Submits, stored_topics
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -50,6 +51,7 @@ class PostgresCore:
         self._ring = Ring(options, name, tell=self._tell, chance=chance)
         self._pid = 0
         self._counted: set[str] = set()
+        self._heads = Heads(self._write)
 
     def _here(self) -> tuple[Connections, Submits]:
         """Return the connections and the submits of the running event loop."""
@@ -97,6 +99,7 @@ class PostgresCore:
             payload = self._ring.payload(tx.topics)
             if payload is not None:
                 await tx.raw.execute(_TELL, self.address.channel, payload)
+        self._heads.move_back(tx.freed)
         self._ring.committed(tx.topics, told=payload is not None)
         return value
 

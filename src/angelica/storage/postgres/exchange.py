@@ -29,6 +29,7 @@ def is_plain(ends: Sequence[Completion], journal: Sequence[LogLine]) -> bool:
             or end.then
             or end.schedule_id is not None
             or end.uses
+            or end.usage is not None
         ):
             return False
     leases = {end.task_id: end.attempt for end in ends}
@@ -61,7 +62,7 @@ async def exchange(
         *_end_columns(ends),
         *_line_columns(journal),
         known.edition,
-        known.functions,
+        list(known.functions),
     )
     first = rows[0]
     stale = first["stale"]

@@ -7,9 +7,13 @@ from typing import Final
 import asyncpg
 
 from angelica.errors import AngelicaError, StorageCorrupt, StorageError, StorageUnavailable
+from angelica.storage.move.fences import fence_of
 
 # Whoever repeats the whole transaction meets another moment: a deadlock's victim, a lost race, a killed statement.
 REPEATABLE: Final = (asyncpg.exceptions.DeadlockDetectedError, asyncpg.exceptions.SerializationError)
+
+# What the fence of a move raises, see queries/move.sql.
+FENCED: Final = "AN001"
 
 # Something stands that was thought to be new: whoever wrote looks then.
 STANDING: Final = asyncpg.exceptions.UniqueViolationError
@@ -30,6 +34,11 @@ class Contended(StorageUnavailable):
     """A lock that others hold was not to be had soon: an open transaction has submitted the same key or id."""
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that the connection is sound: a refusal of ours or of the server, not the session's end."""
+    return isinstance(error, (asyncpg.PostgresError, AngelicaError)) and not isinstance(error, LOST)
+
+
 def translate(error: BaseException) -> BaseException:
     """Return what a caller gets for an exception inside a call; what is not the driver's own stays."""
     if isinstance(error, (AngelicaError, STANDING)):
@@ -39,8 +48,17 @@ def translate(error: BaseException) -> BaseException:
     if isinstance(error, asyncpg.InterfaceError):
         return StorageUnavailable(f"the connection to PostgreSQL failed: {said(error)}")
     if isinstance(error, asyncpg.PostgresError):
+        if error.sqlstate == FENCED:
+            return _fenced(error.detail)
         return _translated(error)
     return error
+
+
+def _fenced(text: str | None) -> StorageError:
+    """Return what the trigger of a fence means; it has looked at the time already."""
+    fence = fence_of(text)
+    refusal = None if fence is None else fence.refusal(fence.until - 1)
+    return refusal or StorageUnavailable("the data is being moved; nothing was written")
 
 
 def said(error: BaseException) -> str:

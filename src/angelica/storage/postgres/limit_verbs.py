@@ -10,7 +10,7 @@ from angelica.clock import Now
 from angelica.domain.breaker import Circuit
 from angelica.domain.gates import parts_of
 from angelica.storage.limit_rules import effective
-from angelica.storage.postgres.claims import Level
+from angelica.storage.postgres.heads import Level
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
 from angelica.storage.postgres.transaction import PostgresStatements
 from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angelica.domain.task import NewTask
-from angelica.errors import StorageUnavailable
+from angelica.errors import StorageUnavailable, StoreMoved
 from angelica.storage.postgres.contention import Contention, contested
 from angelica.storage.postgres.faults import Contended
 from angelica.storage.protocol import Enqueued, Submitted, Topic
@@ -92,7 +92,7 @@ class Submits:
             await self._answer(calls, await self._insert(calls))
         except Contended:
             await self._sort_out(calls)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, StoreMoved) as error:
             _refuse(calls, error)
         except Exception as error:  # noqa: BLE001 - one caller's text that is no text is not the others' fault
             if len(calls) == 1:

@@ -12,7 +12,7 @@ from angelica.storage.postgres.connections import BOUNDS, Raw
 from angelica.storage.postgres.texts import storable_json
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import from_json, to_json
-from angelica.storage.verbs.transaction import Clash, Lockable, Over, Value
+from angelica.storage.verbs.transaction import Clash, Freed, Lockable, Over, Value
 
 SLOTS: Final = 64
 
@@ -59,7 +59,7 @@ class PostgresStatements:
 class PostgresTransaction(PostgresStatements):
     """One write transaction; others write at the same time."""
 
-    __slots__ = ("_deltas", "careful", "counted", "left", "over", "topics")
+    __slots__ = ("_deltas", "careful", "counted", "freed", "left", "over", "topics")
 
     def __init__(self, raw: Raw, verbs: Mapping[str, str], prefix: str, *, careful: bool = False) -> None:
         super().__init__(raw, verbs, prefix)
@@ -69,6 +69,7 @@ class PostgresTransaction(PostgresStatements):
         self.over: list[Over] = []
         self.left: Counter[str] = Counter()
         self.counted: set[str] = set()
+        self.freed: list[Freed] = []
 
     async def run(self, verb: str, *values: Value) -> int:
         known = [storable_json(value) if isinstance(value, str) else value for value in values]

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from angelica.clock import SECOND, Clock, Now, tick_micros
+from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.errors import NotSupported
+from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -228,6 +230,9 @@ class SqliteStorage(SqliteLimits):
 
     async def time(self) -> Now:
         return self._clock.now()
+
+    async def fence(self) -> Fence | None:
+        return fence_of(await self._read(lambda db: db.value("meta", KEY)))
 
     async def accept_clock(self) -> Now:
         """Take over the host's wall clock as it is now; other processes follow at their next heartbeat."""

@@ -16,10 +16,10 @@ from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
+from angelica.storage.limit_rules import VERSION
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
-from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.limited import claim_limited
 from angelica.storage.verbs.transaction import Value
 from angelica.storage.verbs.waiting import cancel_waiting

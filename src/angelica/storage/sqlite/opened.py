@@ -15,7 +15,9 @@ from typing import Any, Final
 import apsw
 
 from angelica.clock import SECOND, tick_micros
-from angelica.errors import StorageUnavailable
+from angelica.domain.fence import Fence
+from angelica.errors import StorageError, StorageUnavailable
+from angelica.storage.move.fences import KEY, fence_of
 from angelica.storage.sql import load_verbs
 from angelica.storage.sqlite.connect import Durability, connect, translate
 from angelica.storage.sqlite.files import RunDirectory, check_version, file_system, prepare_file
@@ -27,18 +29,23 @@ from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.sqlite.writer import Writer
 from angelica.storage.verbs.transaction import finished
 
+_FENCE: Final = "select value from meta where key = ?"
 VERBS: Final[Mapping[str, str]] = load_verbs("angelica.storage.sqlite.queries")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a file is opened. `patience` (microseconds) bounds every wait for other processes; `vfs` is for tests."""
+    """How a file is opened. `patience` (microseconds) bounds every wait for other processes; `vfs` is for tests.
+
+    A `mover` passes through the fence that it has raised itself, and opens a file that nobody else may.
+    """
 
     durability: Durability = "full"
     auto_migrate: bool = True
     patience: int = 10 * SECOND
     read_bound: int = 10 * SECOND
     vfs: str = ""
+    mover: bool = False
 
 
 class Opened:
@@ -67,7 +74,7 @@ class Opened:
         read = partial(connect, self.path, reader=True, vfs=options.vfs)
         try:
             _take(lock, options.patience)
-            _prepare(write(), self.path, clock, allowed=options.auto_migrate)
+            _prepare(write(), self.path, clock, options)
             fcntl.flock(lock, fcntl.LOCK_UN)
         except BaseException:
             os.close(lock)
@@ -81,6 +88,7 @@ class Opened:
             patience=options.patience,
             on_commit=self.ring.committed,
             on_ring=self.ring.ring,
+            **({} if options.mover else {"refusal": partial(_refusal, clock)}),
         )
 
     def close(self) -> None:
@@ -116,16 +124,30 @@ class Opened:
         }
 
 
-def _prepare(connection: apsw.Connection, path: Path, clock: StoreClock, *, allowed: bool) -> None:
+def _prepare(connection: apsw.Connection, path: Path, clock: StoreClock, options: Options) -> None:
     """Bring the schema up to date and the clocks together; the caller holds the lock."""
     try:
         initialise(connection, path)
-        migrate(connection, wall=clock.now().wall, allowed=allowed)
+        migrate(connection, wall=clock.now().wall, allowed=options.auto_migrate)
         connection.execute("begin immediate")
         finished(clock.agree(SqliteTransaction(connection, VERBS)))
         connection.execute("commit")
+        fence = None if options.mover else fence_in(connection)
+        if fence is not None:
+            fence.check_open()
     finally:
         connection.close()
+
+
+def fence_in(connection: apsw.Connection) -> Fence | None:
+    """Return the fence around the store."""
+    rows = connection.execute(_FENCE, (KEY,)).fetchall()
+    return fence_of(str(rows[0][0])) if rows else None
+
+
+def _refusal(clock: StoreClock, connection: apsw.Connection) -> StorageError | None:
+    fence = fence_in(connection)
+    return None if fence is None else fence.refusal(clock.wall())
 
 
 def _take(lock: int, patience: int) -> None:

@@ -12,7 +12,7 @@ from angelica.domain.task import NOTHING, NewTask
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import from_json, to_json
 from angelica.storage.sqlite.parcel import MOST_CHARACTERS, Parcel, Piece
-from angelica.storage.verbs.transaction import Clash, Lockable, Over, Value
+from angelica.storage.verbs.transaction import Clash, Freed, Lockable, Over, Value
 
 Mark = tuple[dict[tuple[str, str], int], set[Topic]]
 
@@ -56,6 +56,10 @@ class SqliteStatements:
         """Return the first row of a statement that always gives one."""
         return self._connection.execute(self._verbs[verb], values).fetchall()[0]
 
+    def fetch(self, text: str, values: Sequence[Value]) -> list[tuple[Any, ...]]:
+        """Return all rows of a statement, one step each: for what has its thread to itself."""
+        return self._connection.execute(text, values).fetchall()
+
     def query(self, text: str, values: Sequence[Value]) -> Any:
         """Return the first column of the first row of a statement."""
         # To the end, not to the first row: a statement left open holds its snapshot.
@@ -66,7 +70,7 @@ class SqliteStatements:
 class SqliteTransaction(SqliteStatements):
     """One write transaction; never leaves the writer's thread. All other writers wait until its end."""
 
-    __slots__ = ("_deltas", "careful", "counted", "left", "over", "topics")
+    __slots__ = ("_deltas", "careful", "counted", "freed", "left", "over", "topics")
 
     def __init__(self, connection: apsw.Connection, verbs: Mapping[str, str], *, careful: bool = False) -> None:
         super().__init__(connection, verbs)
@@ -76,6 +80,7 @@ class SqliteTransaction(SqliteStatements):
         self.over: list[Over] = []
         self.left: Counter[str] = Counter()
         self.counted: set[str] = set()
+        self.freed: list[Freed] = []
 
     async def run(self, verb: str, *values: Value) -> int:
         return self.do(verb, *values)
@@ -98,6 +103,10 @@ class SqliteTransaction(SqliteStatements):
         """Run a statement and return how many rows it changed."""
         self._connection.execute(self._verbs[verb], values).fetchall()
         return self._connection.changes()
+
+    def many(self, text: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement once for each row."""
+        self._connection.executemany(text, rows)
 
     def count(self, queue: str, state: str, n: int) -> None:
         key = (queue, state)

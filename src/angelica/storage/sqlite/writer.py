@@ -38,7 +38,8 @@ class Writer:
 
     In one gathering all plain submits become one insert. No item is looked at twice unless something clashes: then
     the transaction is undone and done again with a savepoint for each call, so that one caller's failure does not
-    undo the others. `on_commit` is called with the lock still held, `on_ring` after it.
+    undo the others. `on_commit` is called with the lock still held, `on_ring` after it. `refusal` is asked inside of
+    each transaction whether the store may be written at all.
     """
 
     def __init__(
@@ -50,7 +51,9 @@ class Writer:
         patience: int,
         on_commit: Callable[[Topics], None],
         on_ring: Callable[[Topics], None],
+        refusal: Callable[[apsw.Connection], Exception | None] = lambda _: None,
     ) -> None:
+        self._fence = refusal
         self._open_connection = open_connection
         self._verbs = verbs
         self._patience = patience
@@ -218,6 +221,10 @@ class Writer:
 
     def _transact(self, calls: Sequence[WriteCall], *, careful: bool) -> tuple[list[Answer], Topics]:
         connection = self._begin()
+        refused = self._fence(connection)
+        if refused is not None:
+            connection.execute("rollback")
+            return [(None, refused)] * len(calls), ()
         transaction = SqliteTransaction(connection, self._verbs, careful=careful)
         answers = _carefully(transaction, calls) if careful else _together(transaction, calls)
         transaction.finish()

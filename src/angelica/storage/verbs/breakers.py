@@ -8,12 +8,10 @@ from angelica.clock import Now
 from angelica.domain.breaker import Breaker, from_form, to_form
 from angelica.domain.lifecycle import Completion
 from angelica.storage.breaker_rules import freed, recorded, uses_of
+from angelica.storage.limit_rules import VERSION
 from angelica.storage.protocol import BreakerRow
 from angelica.storage.rows import from_json, to_json
 from angelica.storage.verbs.transaction import Statements, Transaction
-
-VERSION = "limits"
-"""Under which name the store says that there are gates (limits or breakers), and which edition of them."""
 
 
 async def record_calls(tx: Transaction, ends: Sequence[Completion], *, now: Now) -> None:

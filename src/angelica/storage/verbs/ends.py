@@ -9,9 +9,10 @@ from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, NewTask, State, TaskError
+from angelica.storage.limit_rules import VERSION
 from angelica.storage.protocol import Topic
-from angelica.storage.rows import error_text, to_json
-from angelica.storage.verbs.breakers import VERSION, record_calls
+from angelica.storage.rows import error_text, to_json, usage_text
+from angelica.storage.verbs.breakers import record_calls
 from angelica.storage.verbs.limits import leave
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -68,8 +69,9 @@ def _note_runs(
 
 
 def _is_plain(end: Completion) -> bool:
-    """Whether no question is open but the fence: an end beats a cancel."""
-    return end.outcome == "succeeded" and end.state is _SUCCEEDED and end.expired_by is None and not end.then
+    """Whether no question is open but the fence (an end beats a cancel), and there is nothing rare to write."""
+    plain = end.outcome == "succeeded" and end.state is _SUCCEEDED and end.expired_by is None and not end.then
+    return plain and end.usage is None
 
 
 def _independent(ends: Sequence[Completion]) -> bool:
@@ -120,8 +122,8 @@ async def _write_part(tx: Transaction, ends: Sequence[Completion], now: Now, tur
             turned[end.task_id] = row[7]
         if end.outcome != "succeeded":
             started_at = row[5] if end.started_at is None else end.started_at
-            error = error_text(end.error)
-            attempts.append((end.task_id, end.attempt, end.outcome, row[4], started_at, end.finished_at, error))
+            parts = (error_text(end.error), usage_text(end.usage))
+            attempts.append((end.task_id, end.attempt, end.outcome, row[4], started_at, end.finished_at, *parts))
         follow_ups += end.then
     if rows:
         await tx.run("end_any", to_json(rows))
@@ -162,6 +164,7 @@ def _judged(tx: Transaction, end: Completion, row: Sequence[Any]) -> tuple[objec
         end.finished_at if over else None,
         end.retain_until if over else None,
         None if over else end.held,
+        usage_text(end.usage),
     )
 
 

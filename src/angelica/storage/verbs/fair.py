@@ -11,7 +11,7 @@ from angelica.domain.lanes import tenant_lane
 from angelica.storage.fair_rules import SORTED, Level, by_tenant, is_sorted, order_of, woven
 from angelica.storage.limit_rules import Doorway
 from angelica.storage.rows import extras_of, to_json
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import Freed, Transaction
 
 Look = Callable[..., Awaitable[list[Any]]]
 
@@ -19,13 +19,16 @@ Look = Callable[..., Awaitable[list[Any]]]
 async def sort_out(tx: Transaction, queue: str, levels: Sequence[Level], header: str) -> bool:
     """Put rows that stand in no tenant's lane into one; say whether there were any."""
     left = SORTED
-    moved: list[tuple[str, str]] = []
+    moved: list[Freed] = []
     for lane in sorted({lane for lane, _, _ in levels if not is_sorted(lane)}):
         rows = await tx.rows("unsorted", queue, lane, left) if left else []
-        moved += [(task_id, tenant_lane(lane, extras_of(text).headers.get(header, ""))) for task_id, text in rows]
+        for task_id, text, priority, run_at in rows:
+            own = tenant_lane(lane, extras_of(text).headers.get(header, ""))
+            moved.append(Freed(task_id, own, queue, priority, run_at))
         left -= len(rows)
     if moved:
-        await tx.run("sort_out", to_json(moved))
+        await tx.run("sort_out", to_json([row[:2] for row in moved]))
+        tx.freed += moved  # their lane may be known to begin behind them
     return bool(moved)
 
 

@@ -11,10 +11,9 @@ from angelica.domain.gates import gates_of
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
-from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
+from angelica.storage.limit_rules import MOST_HELD, VERSION, WINDOW, Doorway
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
-from angelica.storage.verbs.breakers import VERSION
 from angelica.storage.verbs.fair import rows_in_turn, sort_out
 from angelica.storage.verbs.limits import close, meet
 from angelica.storage.verbs.transaction import Transaction, Value

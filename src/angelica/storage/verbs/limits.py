@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
 
 from angelica.clock import Now
 from angelica.domain.breaker import NEW, Circuit
@@ -12,12 +11,12 @@ from angelica.domain.claims import rank_levels
 from angelica.domain.gates import is_gate, parent_of
 from angelica.domain.limits import EMPTY, Bucket, refund
 from angelica.storage.breaker_rules import FREED, breaker_of, freed, is_breaker
-from angelica.storage.limit_rules import Doorway, Stored, changed, effective, governs, is_queue, with_parents
+from angelica.storage.limit_rules import VERSION, Doorway, Stored, changed, effective, governs, is_queue, with_parents
 from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved, Topic
 from angelica.storage.rows import from_json, to_json
-from angelica.storage.verbs.breakers import VERSION, breakers_of, list_breakers, put_breakers
+from angelica.storage.verbs.breakers import breakers_of, list_breakers, put_breakers
 from angelica.storage.verbs.fair import put_served
-from angelica.storage.verbs.transaction import Statements, Transaction
+from angelica.storage.verbs.transaction import Freed, Statements, Transaction
 
 _ALL = 1_000
 
@@ -132,7 +131,8 @@ async def refill(tx: Transaction, wanted: Mapping[str, int], *, now: Now) -> int
         levels.setdefault(gate, []).append((priority, oldest))
     free = [row for gate in levels for row in await _first(tx, gate, levels[gate], rooms[gate], now)]
     if free:
-        await tx.run("unpark", to_json(free))
+        await tx.run("unpark", to_json([row[:2] for row in free]))
+        tx.freed += free
         tx.topics.add(Topic.READY)
     return len(free)
 
@@ -209,14 +209,12 @@ async def _take_refunds(tx: Transaction, gates: Sequence[str], buckets: dict[str
         await tx.run("forget_refunds", names)
 
 
-async def _first(
-    tx: Transaction, gate: str, levels: Sequence[tuple[int, int]], count: int, now: Now
-) -> list[tuple[str, str]]:
-    """Return (id, lane) of the first tasks that a gate holds, in the order of claim."""
-    found: list[Any] = []
+async def _first(tx: Transaction, gate: str, levels: Sequence[tuple[int, int]], count: int, now: Now) -> list[Freed]:
+    """Return the first tasks that a gate holds, in the order of claim."""
+    found: list[Freed] = []
     for _, priority in rank_levels([("", *level) for level in levels], now=now):
         if len(found) < count:
-            found += await tx.rows("held_rows", gate, priority, count - len(found))
+            found += [Freed(*row) for row in await tx.rows("held_rows", gate, priority, count - len(found))]
     return found
 
 

@@ -13,6 +13,7 @@ from angelica.storage.verbs.transaction import Statements, Value
 # Below this many, rows of a rare state are sorted; above, they are soon met on the way through all tasks.
 _FEW: Final = 5_000
 _LIVE: Final = {State.RUNNING: "running", State.SCHEDULED: "due"}
+_OF_A_STATE: Final = frozenset({str(State.FAILED), str(State.CANCELLED), *_LIVE.values()})
 
 
 async def get_tasks(db: Statements, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
@@ -27,14 +28,13 @@ async def list_tasks(
     """Return one page in order of (`created_at`, id)."""
     if where.states is not None and not where.states:
         return TaskPage(())
-    terms, values = _filter(db, where)
+    index = await _index(db, where)
+    terms, values = _filter(db, where, by_state=index in _OF_A_STATE)
     if after is not None:
         terms.append("(created_at, id) < (?, ?)" if newest_first else "(created_at, id) > (?, ?)")
         values += after
     way = "desc" if newest_first else "asc"
-    clause = (
-        f"{await _index(db, where)} where {' and '.join(terms) or 'true'} order by created_at {way}, id {way} limit ?"
-    )
+    clause = f"{db.way(index)} where {' and '.join(terms) or 'true'} order by created_at {way}, id {way} limit ?"
     rows = await db.filtered("list_tasks", clause, [*values, max(limit, 0) + 1])
     items = tuple(task_of(row) for row in rows[:limit])
     more = len(rows) > limit > 0
@@ -84,14 +84,16 @@ async def count_ahead(db: Statements, task: Task, *, limit: int) -> int:
     return min(found, limit)
 
 
-def _filter(db: Statements, where: TaskFilter) -> tuple[list[str], list[Value]]:
+def _filter(db: Statements, where: TaskFilter, *, by_state: bool) -> tuple[list[str], list[Value]]:
     """Return the terms of a filter and their values; every text in the terms is ours."""
     terms: list[str] = []
     values: list[Value] = []
     if where.states is not None:
-        # As literals (they are ours): a partial index is used only where its condition can be proved.
+        # As literals (they are ours): a partial index is used only where its condition can be proved. Where another is
+        # to be used it cannot be, or a planner would sort all that ever succeeded for one page of it.
         names = sorted(f"'{state}'" for state in where.states)
-        terms.append(f"state = {names[0]}" if len(names) == 1 else f"state in ({', '.join(names)})")
+        state = "state" if by_state else "state || ''"
+        terms.append(f"{state} = {names[0]}" if len(names) == 1 else f"{state} in ({', '.join(names)})")
     for column, patterns in (("queue", where.queues), ("function", where.functions)):
         if patterns:
             some, of = named(column, patterns)
@@ -135,17 +137,17 @@ def named(column: str, patterns: Sequence[str]) -> tuple[str, list[Value]]:
 
 
 async def _index(db: Statements, where: TaskFilter) -> str:
-    """Choose the way to the rows: by the rarest part, and few rows of a live state are sorted rather than searched."""
+    """Choose the index of the rarest part; few rows of a live state are sorted rather than searched."""
     if where.parent_id is not None:
-        return db.way("children")
+        return "children"
     if where.retry_of is not None:
-        return db.way("retries")
+        return "retries"
     if where.worker is not None and where.states == frozenset({State.RUNNING}):
-        return db.way("running")
+        return "running"
     if where.states is not None and len(where.states) == 1:
         (state,) = where.states
         if state in {State.FAILED, State.CANCELLED}:
-            return db.way(state)
+            return str(state)
         if state in _LIVE and sum(n for key, n in (await counts(db)).items() if key[1] is state) <= _FEW:
-            return db.way(_LIVE[state])
-    return db.way("listing")
+            return _LIVE[state]
+    return "listing"

@@ -18,6 +18,16 @@ Value = str | int | None
 Lockable = Literal["schedules", "requests", "limits"]
 
 
+class Freed(NamedTuple):
+    """A task that is ready again in the middle of its lane, and where it stands."""
+
+    id: str
+    executor: str
+    queue: str
+    priority: int
+    run_at: int
+
+
 class Over(NamedTuple):
     """A run of a schedule that has ended; `failed` is None for a cancelled one."""
 
@@ -62,7 +72,8 @@ class Transaction(Statements, Protocol):
     `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
     for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled,
     `left` how many have left each gate of a limit and are still to be replaced. `counted` are the tasks that have been
-    counted at gates.
+    counted at gates, `freed` those that stand ready in the middle of a lane: a gate held them,
+    or they had no lane of their tenant's.
     """
 
     careful: bool
@@ -70,6 +81,7 @@ class Transaction(Statements, Protocol):
     over: list[Over]
     left: Counter[str]
     counted: set[str]
+    freed: list[Freed]
 
     async def run(self, verb: str, *values: Value) -> int:
         """Run a statement and return how many rows it changed."""

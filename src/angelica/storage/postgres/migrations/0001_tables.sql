@@ -41,7 +41,8 @@ create table angelica.tasks (
     extras text, -- JSON
     error text, -- JSON
     checkpoint text,
-    progress text
+    progress text,
+    usage text -- JSON, see rows.py
 ) with (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
@@ -84,6 +85,7 @@ create table angelica.attempts (
     started_at bigint,
     finished_at bigint not null,
     error text,
+    usage text,
     primary key (task_id, attempt)
 );
 

@@ -5,7 +5,8 @@
 update angelica.tasks t set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce((e.value ->> 3)::bigint, t.started_at),
     finished_at = (e.value ->> 4)::bigint, retain_until = (e.value ->> 5)::bigint, error = null,
-    unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end, revision = t.revision + 1
+    usage = null, unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end,
+    revision = t.revision + 1
 from ${items} e
 where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state || '' = 'running'
 
@@ -31,7 +32,7 @@ update angelica.tasks t set
     failures = (e.value ->> 3)::int, crashes = (e.value ->> 4)::int,
     started_at = coalesce((e.value ->> 5)::bigint, t.started_at),
     result = e.value ->> 6, error = e.value ->> 7, finished_at = (e.value ->> 8)::bigint,
-    retain_until = (e.value ->> 9)::bigint, held = e.value ->> 10,
+    retain_until = (e.value ->> 9)::bigint, held = e.value ->> 10, usage = e.value ->> 11,
     worker = case when e.value ->> 8 is null then null else t.worker end,
     unique_key = case when e.value ->> 8 is not null and t.unique_spec::json ->> 1 = 'live' then null
         else t.unique_key end,
@@ -39,10 +40,10 @@ update angelica.tasks t set
 from ${items} e where t.id = e.value ->> 0
 
 -- verb: insert_attempts
-insert into angelica.attempts (task_id, attempt, outcome, worker, started_at, finished_at, error)
+insert into angelica.attempts (task_id, attempt, outcome, worker, started_at, finished_at, error, usage)
 select
     e.value ->> 0, (e.value ->> 1)::int, e.value ->> 2, e.value ->> 3, (e.value ->> 4)::bigint,
-    (e.value ->> 5)::bigint, e.value ->> 6
+    (e.value ->> 5)::bigint, e.value ->> 6, e.value ->> 7
 from ${items} e
 on conflict do nothing
 

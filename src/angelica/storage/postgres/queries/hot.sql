@@ -188,6 +188,69 @@ where t.state = 'queued' and t.held is null and ($2::text[] is null or t.queue =
     )
 group by t.executor, t.queue, t.priority
 
+-- The same of lanes that are known ($1 executors, $2 queues, $3 priorities), each from where its ready rows begin
+-- ($4 run_at, $5 id): its place in $1, and the first that is ready; none without one.
+-- verb: levels_from
+select k.place, first.run_at, first.id, (
+    select count(*) from (
+        select 1 from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = k.queue and t.executor = k.executor
+            and t.priority = k.priority and (t.run_at, t.id) >= (k.run_at, k.id)
+        limit $6::bigint
+    ) c
+) as ready, (select value from angelica.meta where key = 'limits') as edition
+from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[]) with ordinality
+    k (executor, queue, priority, run_at, id, place)
+cross join lateral (
+    select t.run_at, t.id from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = k.queue and t.executor = k.executor
+        and t.priority = k.priority and (t.run_at, t.id) >= (k.run_at, k.id)
+    order by t.run_at, t.id limit 1
+) first
+
+-- The first ready row of each part of the index in which no lane is known: between two queues ($1 after which, $2 before
+-- which; null for an open end), in a queue ($3) between two lanes ($4, $5), or in a queue and lane ($6, $7) between two
+-- priorities ($8 above, $9 below).
+-- verb: levels_beside
+select found.executor, found.queue, found.priority, found.run_at, found.id
+from unnest($1::text[], $2::text[]) g (after, before)
+cross join lateral (
+    select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue > coalesce(g.after, '')
+        and t.queue < coalesce(g.before, U&'\+10FFFF')
+    order by t.queue, t.executor, t.priority desc, t.run_at, t.id limit 1
+) found
+union all
+select found.executor, found.queue, found.priority, found.run_at, found.id
+from unnest($3::text[], $4::text[], $5::text[]) g (queue, after, before)
+cross join lateral (
+    select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = g.queue and t.executor > coalesce(g.after, '')
+        and t.executor < coalesce(g.before, U&'\+10FFFF')
+    order by t.executor, t.priority desc, t.run_at, t.id limit 1
+) found
+union all
+select found.executor, found.queue, found.priority, found.run_at, found.id
+from unnest($6::text[], $7::text[], $8::int[], $9::int[]) g (queue, executor, above, below)
+cross join lateral (
+    select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
+    where t.state = 'queued' and t.held is null and t.queue = g.queue and t.executor = g.executor
+        and t.priority > g.above and t.priority < g.below
+    order by t.priority desc, t.run_at, t.id limit 1
+) found
+
+-- The first ready row of a lane (executor, queue, priority) that stands before a place in it.
+-- verb: ready_before
+select t.run_at, t.id from angelica.tasks t
+where t.state = 'queued' and t.held is null and t.queue = $2 and t.executor = $1 and t.priority = $3::int
+    and (t.run_at, t.id) < ($4::bigint, $5)
+order by t.run_at, t.id limit 1
+
+-- How many entries of the index this session has met, those of rows that are gone included, since it last reported its
+-- statistics: that is not within a transaction.
+-- verb: entries_met
+select pg_stat_get_xact_tuples_returned('angelica.ready'::regclass)
+
 -- The columns of a task that has just been taken, the rare parts only where there can be any.
 -- fragment: taken
 p.lane, t.id, t.function, t.version, t.run_at, t.created_at, t.payload, t.policy, t.trace_id, t.attempt, t.revision,
@@ -195,13 +258,15 @@ case when t.revision > 1 or t.extras is not null or t.unique_spec is not null or
     or t.deadline is not null
 then json_build_array(
     t.asked_at, t.unique_spec, t.expires_at, t.deadline, t.extras, t.failures, t.crashes, t.held, t.worker,
-    t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress
+    t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress,
+    t.usage
 ) end as rare
 
--- The first ready rows of each lane (queue, executor, priority, how many), passing over what others take right now.
--- `late`: it may no longer start ($4 is the wall clock). $3 is the worker.
+-- The first ready rows of each lane (queue, executor, priority, how many, from which run_at and id on), passing over
+-- what others take right now. `late`: it may no longer start ($4 is the wall clock). $3 is the worker.
 -- fragment: lanes
-unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
+unnest($5::text[], $6::text[], $7::int[], $8::int[], $9::bigint[], $10::text[]) with ordinality
+    l (queue, executor, priority, wanted, run_at, id, lane)
 
 -- fragment: late
 coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false)
@@ -209,40 +274,40 @@ coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false)
 -- fragment: in_lane
 from angelica.tasks t
 where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
-    and t.priority = l.priority
+    and t.priority = l.priority and (t.run_at, t.id) >= (l.run_at, l.id)
 order by t.run_at, t.id limit l.wanted for update skip locked
 
 -- fragment: picked
 select l.lane, r.place, r.late
 from ${lanes} cross join lateral (select t.ctid as place, ${late} as late ${in_lane}) r
 
--- The same, but late is also what has to pass a gate (the functions of $24; the keys in its rare parts may be none), and
--- all of it where the limits are not of the edition $23 any more.
+-- The same, but late is also what has to pass a gate (the functions of $26; the keys in its rare parts may be none), and
+-- all of it where the limits are not of the edition $25 any more.
 -- fragment: picked_freely
 select l.lane, r.place, r.late
 from ${lanes} cross join lateral (
     select t.ctid as place,
-        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $23::text
-        or ($23 is not null and (
-            t.function = any ($24::text[]) or (
+        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $25::text
+        or ($25 is not null and (
+            t.function = any ($26::text[]) or (
                 t.extras is not null and (strpos(t.extras, '"limits":') > 0 or strpos(t.extras, '"uses":') > 0)
             )
         )) as late
     ${in_lane}
 ) r
 
--- Ends the attempts of $9…$14 as succeeded, stores the log lines of $15…$22 that they left, and takes the next tasks;
+-- Ends the attempts of $11…$16 as succeeded, stores the log lines of $17…$24 that they left, and takes the next tasks;
 -- none of these if one of them may no longer start. The state is hidden from the planner behind `|| ''`: by the index
 -- of what runs it would walk through all that ran.
 -- verb: exchange
 with ended as (
     update angelica.tasks t set
         state = 'succeeded', result = e.result, started_at = coalesce(e.started_at, t.started_at),
-        finished_at = e.finished_at, retain_until = e.retain_until, error = null,
+        finished_at = e.finished_at, retain_until = e.retain_until, error = null, usage = null,
         unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
             else t.unique_key end,
         revision = t.revision + 1
-    from unnest($9::text[], $10::int[], $11::text[], $12::bigint[], $13::bigint[], $14::bigint[])
+    from unnest($11::text[], $12::int[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[])
         e (id, attempt, result, started_at, finished_at, retain_until)
     where t.id = e.id and t.attempt = e.attempt and t.state || '' = 'running'
     returning t.id, t.queue
@@ -250,7 +315,7 @@ with ended as (
 logged as (
     insert into angelica.logs (task_id, attempt, seq, at, stream, level, logger, message)
     select l.* from unnest(
-        $15::text[], $16::int[], $17::int[], $18::bigint[], $19::text[], $20::text[], $21::text[], $22::text[]
+        $17::text[], $18::int[], $19::int[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[]
     ) l (task_id, attempt, seq, at, stream, level, logger, message)
     where case when l.task_id in (select id from ended) then true end
     on conflict do nothing
@@ -274,8 +339,8 @@ moved as (
 ),
 counted as (${add_moved})
 select
-    case when (select count(*) from ended) < cardinality($9) then array(
-        select x.id from unnest($9) x (id) where case when x.id in (select id from ended) then false else true end
+    case when (select count(*) from ended) < cardinality($11) then array(
+        select x.id from unnest($11) x (id) where case when x.id in (select id from ended) then false else true end
     ) end as stale,
     (select bool_or(late) from picked) as late,
     case when exists (select 1 from ended) then ${notify} end as told,
@@ -306,18 +371,17 @@ select
     taken.*
 from (select) one left join taken on true
 
--- The same for a worker that takes only tasks with the labels $9 and $10.
+-- The same for a worker that takes only tasks with the labels $11 and $12.
 -- verb: take_selected
 with picked as materialized (
     select l.lane, r.place, r.late
-    from unnest($5::text[], $6::text[], $7::int[], $8::int[]) with ordinality l (queue, executor, priority, wanted, lane)
-    cross join lateral (
-        select t.ctid as place, coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false) as late
+    from ${lanes} cross join lateral (
+        select t.ctid as place, ${late} as late
         from angelica.tasks t
         where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
-            and t.priority = l.priority
+            and t.priority = l.priority and (t.run_at, t.id) >= (l.run_at, l.id)
             and not exists (
-                select 1 from unnest($9::text[], $10::text[]) s (name, value)
+                select 1 from unnest($11::text[], $12::text[]) s (name, value)
                 left join angelica.labels b on b.task_id = t.id and b.name = s.name
                 where b.value is distinct from s.value
             )

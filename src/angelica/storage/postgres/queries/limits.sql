@@ -137,8 +137,8 @@ select json_agg(json_build_array(gate, priority, (
 from level where priority is not null
 
 -- verb: held_rows
-select json_agg(json_build_array(d.id, d.executor)) from (
-    select id, executor from angelica.tasks
+select json_agg(json_build_array(d.id, d.executor, d.queue, d.priority, d.run_at)) from (
+    select id, executor, queue, priority, run_at from angelica.tasks
     where held is not null and held = $1 and priority = $2::int order by run_at, id limit $3::bigint
     for update skip locked
 ) d

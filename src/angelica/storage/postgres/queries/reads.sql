@@ -14,7 +14,7 @@ select json_agg(json_build_array(l.task_id, l.attempt, l.seq, l.at, l.stream, l.
 
 -- verb: attempts
 select json_agg(
-    json_build_array(task_id, attempt, outcome, worker, started_at, finished_at, error) order by attempt
+    json_build_array(task_id, attempt, outcome, worker, started_at, finished_at, error, usage) order by attempt
 ) from angelica.attempts where task_id = $1
 
 -- verb: functions

@@ -18,7 +18,8 @@ json_build_array(
         or t.deadline is not null
     then json_build_array(
         t.asked_at, t.unique_spec, t.expires_at, t.deadline, t.extras, t.failures, t.crashes, t.held, t.worker,
-        t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress
+        t.cancel_requested, t.cancel_reason, t.started_at, t.finished_at, t.result, t.error, t.checkpoint, t.progress,
+        t.usage
     ) end
 )
 

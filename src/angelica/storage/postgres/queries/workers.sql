@@ -107,7 +107,8 @@ update angelica.workers set lease_until = 0 where id = $1
 -- verb: delete_worker
 delete from angelica.workers where id = $1
 
--- Whose names are on running tasks (one seek for each), and which of these leases are over.
+-- Whose names are on running tasks (one seek for each), and which of these leases are over. Each is asked by itself: in
+-- one join the planner would rather walk through all tasks in the order of their ids.
 -- verb: expired_rows
 with recursive holder (name) as (
     (select worker from angelica.tasks where state = 'running' order by worker limit 1)
@@ -121,8 +122,10 @@ void (name) as materialized (
     where holder.name is not null and (w.id is null or w.lease_until <= $1::bigint or w.boot <> $2)
 )
 select json_agg(${task} order by t.id) from (
-    select t.* from void join angelica.tasks t on t.worker = void.name and t.state = 'running'
-    order by t.id limit $3::bigint
+    select held.* from void cross join lateral (
+        select * from angelica.tasks t where t.worker = void.name and t.state = 'running' order by t.id limit $3::bigint
+    ) held
+    order by held.id limit $3::bigint
 ) t
 
 -- verb: workers

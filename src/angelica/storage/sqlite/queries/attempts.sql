@@ -140,7 +140,7 @@ where rowid in (select value from jsonb_each(?1))
 -- verb: end_succeeded
 update tasks set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce(e.value ->> 3, started_at),
-    finished_at = e.value ->> 4, retain_until = e.value ->> 5, error = null,
+    finished_at = e.value ->> 4, retain_until = e.value ->> 5, error = null, usage = null,
     unique_key = case when unique_spec ->> 1 = 'live' then null else unique_key end, revision = revision + 1
 from jsonb_each(?1) e
 where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.state = 'running'
@@ -164,16 +164,16 @@ update tasks set
     failures = e.value ->> 3, crashes = e.value ->> 4,
     started_at = coalesce(e.value ->> 5, started_at),
     result = e.value ->> 6, error = e.value ->> 7, finished_at = e.value ->> 8, retain_until = e.value ->> 9,
-    held = e.value ->> 10,
+    held = e.value ->> 10, usage = e.value ->> 11,
     worker = case when e.value ->> 8 is null then null else worker end,
     unique_key = case when e.value ->> 8 is not null and unique_spec ->> 1 = 'live' then null else unique_key end,
     revision = revision + 1
 from jsonb_each(?1) e where tasks.id = e.value ->> 0
 
 -- verb: insert_attempts
-insert into attempts (task_id, attempt, outcome, worker, started_at, finished_at, error)
+insert into attempts (task_id, attempt, outcome, worker, started_at, finished_at, error, usage)
 select
-    value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6
+    value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7
 from jsonb_each(?1) where true
 on conflict do nothing
 

@@ -2,8 +2,8 @@
 -- A new revision, because a row of the first one is read as one in which nothing was changed.
 
 -- verb: unsorted
-select json_group_array(json_array(id, extras)) from (
-    select id, extras from tasks indexed by ready
+select json_group_array(json_array(id, extras, priority, run_at)) from (
+    select id, extras, priority, run_at from tasks indexed by ready
     where state = 'queued' and held is null and queue = ?1 and executor = ?2
     order by priority desc, run_at, id limit ?3
 )

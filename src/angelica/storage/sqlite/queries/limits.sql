@@ -116,8 +116,8 @@ select json_group_array(json_array(gate, priority, (
 from level where priority is not null
 
 -- verb: held_rows
-select json_group_array(json_array(id, executor)) from (
-    select id, executor from tasks indexed by gated
+select json_group_array(json_array(id, executor, queue, priority, run_at)) from (
+    select id, executor, queue, priority, run_at from tasks indexed by gated
     where held is not null and held = ?1 and priority = ?2 order by run_at, id limit ?3
 )
 

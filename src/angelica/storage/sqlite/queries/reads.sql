@@ -11,7 +11,7 @@ select json_group_array(json_array(task_id, attempt, seq, at, stream, level, log
 )
 
 -- verb: attempts
-select json_group_array(json_array(task_id, attempt, outcome, worker, started_at, finished_at, error)) from (
+select json_group_array(json_array(task_id, attempt, outcome, worker, started_at, finished_at, error, usage)) from (
     select * from attempts where task_id = ?1 order by attempt
 )
 

@@ -10,7 +10,7 @@ json_array(
         or deadline is not null
     then json_array(
         asked_at, unique_spec, expires_at, deadline, extras, failures, crashes, held, worker, cancel_requested,
-        cancel_reason, started_at, finished_at, result, error, checkpoint, progress
+        cancel_reason, started_at, finished_at, result, error, checkpoint, progress, usage
     ) end
 )
 

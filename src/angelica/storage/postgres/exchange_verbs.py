@@ -1,0 +1,92 @@
+"""The PostgreSQL storage's `exchange`: one statement where it can be, transactions where there is more to look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from angelica.clock import Now
+from angelica.domain.lifecycle import Completion
+from angelica.domain.value import maker
+from angelica.storage.limit_rules import VERSION
+from angelica.storage.postgres.claims import Lane, claim_tasks, share
+from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.limit_verbs import PostgresLimits
+from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
+from angelica.storage.protocol import Claim, Exchanged, LogLine, Topic
+from angelica.storage.verbs import journal as journals
+from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.limits import refill
+from angelica.storage.verbs.runs import settle_runs
+
+_exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
+
+
+class PostgresExchange(PostgresLimits):
+    """The part of the PostgreSQL storage that ends attempts and claims tasks."""
+
+    async def exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
+    ) -> Exchanged:
+        counted = not self._counted.isdisjoint([end.task_id for end in ends])
+        if counted or not is_plain(ends, journal) or (claim is not None and claim.select):
+            return await self._exchange(ends, claim, now=now, journal=journal)
+        lanes, limited = ([], False) if claim is None else await self._lanes(claim, now)
+        if not ends and not lanes:
+            return await self._exchange((), claim, now=now, journal=()) if limited else _exchanged((), (), ())
+        topics = {Topic.ENDED} if ends else set()
+        tell = self._ring.payload(topics)
+        accepted, taken = await self._alone(
+            partial(
+                exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell, known=self._known
+            )
+        )
+        self._ring.committed(topics if any(accepted) else (), told=tell is not None)
+        if taken is None or limited:  # one of those in line has lapsed, or has a limit
+            reply = await self._exchange((), claim, now=now, journal=())
+            return _exchanged(tuple(accepted), reply.claimed, reply.lapsed, reply.gated)
+        return _exchanged(tuple(accepted), tuple(taken), ())
+
+    async def _lanes(self, claim: Claim, now: Now) -> tuple[list[Lane], bool]:
+        """Return what to take, or nothing and that the claim has to look at limits."""
+
+        async def ask(db: PostgresStatements) -> tuple[list[Lane], bool]:
+            levels = await self._heads.look(db, claim, now)
+            known = await self._learn(db, levels)
+            levels = known.open(levels)
+            return ([], True) if known.limits(levels) else (share(levels, claim, now), False)
+
+        return await self._read(ask)
+
+    async def _exchange(
+        self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine]
+    ) -> Exchanged:
+        # Where there are limits, who claims holds their lock and must not wait for others: so he holds nothing else.
+        apart = bool(ends) and self._known.edition is not None
+
+        async def work(tx: PostgresTransaction) -> tuple[Exchanged, Counter[str]]:
+            if journal:
+                await journals.append_logs(tx, journal)
+            accepted = await write_ends(tx, ends, now=now) if ends else []
+            claimed, lapsed = ([], []) if claim is None or apart else await claim_tasks(tx, claim, self._heads, now=now)
+            await settle_runs(tx, now=now)
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted)), tx.left
+
+        reply, left = await self._write(work)
+        self._counted.difference_update([end.task_id for end in ends])
+        if not left and (claim is None or not apart):
+            return reply
+        more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))
+        gated = reply.gated or more.gated
+        return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed, gated)
+
+    async def _go_on(self, tx: PostgresTransaction, left: Counter[str], claim: Claim | None, now: Now) -> Exchanged:
+        """Free whom the ended ones have made room for, then claim."""
+        await tx.lock("limits", [VERSION])
+        if left:
+            await refill(tx, left, now=now)
+        claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, self._heads, now=now)
+        await settle_runs(tx, now=now)
+        return _exchanged((), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted))

@@ -1,0 +1,57 @@
+-- The fence around a store that is being moved: a trigger on each table while it may be needed, so that all other time
+-- writes cost nothing more; whoever writes meets it, also a transaction of a user that submits in it. Writers hold a shared lock to their end, the mover takes it alone before it changes the
+-- fence: afterwards no write is under way that has not seen it. A lock of rows would let writers starve the mover.
+
+-- verb: fence_lock
+select pg_advisory_xact_lock(hashtextextended('angelica fence', 0))
+
+-- verb: fence_row
+select (select value from angelica.meta where key = $1), (extract(epoch from clock_timestamp()) * 1000000)::bigint
+
+-- verb: fence_function
+create or replace function angelica.fence() returns trigger language plpgsql as $fence$
+declare
+    stands text;
+    fence json;
+begin
+    if current_setting('angelica.mover', true) = 'yes' then
+        return null;
+    end if;
+    perform pg_advisory_xact_lock_shared(hashtextextended('angelica fence', 0));
+    select value into stands from angelica.meta where key = 'fence';
+    fence := stands::json;
+    if fence ->> 'state' in ('moved', 'receiving') or (
+        fence ->> 'state' = 'moving'
+        and (fence ->> 'until')::bigint > (extract(epoch from clock_timestamp()) * 1000000)::bigint
+    ) then
+        raise exception using errcode = 'AN001', detail = stands, message = case fence ->> 'state'
+            when 'moved' then 'the data has moved to ' || (fence ->> 'to')
+            else 'the data is being moved; nothing was written'
+        end;
+    end if;
+    return null;
+end
+$fence$
+
+-- verb: drop_fence_function
+drop function if exists angelica.fence()
+
+-- verb: only_mover
+select pg_try_advisory_lock(hashtextextended('angelica mover', 0))
+
+-- verb: pass_fence
+set angelica.mover = 'yes'
+
+-- verb: drop_meta
+delete from angelica.meta where key = $1
+
+-- verb: move_counts
+select queue, state, sum(n)::bigint from angelica.counters group by queue, state having sum(n) <> 0
+
+-- verb: add_move_counts
+insert into angelica.counters (slot, queue, state, n)
+select 0, c.queue, c.state, c.n from unnest($1::text[], $2::text[], $3::bigint[]) c (queue, state, n)
+on conflict (slot, queue, state) do update set n = counters.n + excluded.n
+
+-- verb: go_on_from
+select setval(pg_get_serial_sequence('angelica.runs', 'place'), $1)

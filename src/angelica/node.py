@@ -72,6 +72,7 @@ class Node:
         self._durable = durable
         self._loop: asyncio.AbstractEventLoop | None = None
         self._declare_schedules = declare
+        self._fair_queues = settings.fair_queues
         self._child_setup = child_setup
         start_file = _start_file(settings, worker_id) if durable else None
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=scrubber())
@@ -165,7 +166,8 @@ class Node:
         now = self._clock.wall()
         await self._storage.put_functions([function.row(seen_at=now) for function in self._registry])
         if self._durable:
-            await self._storage.put_limits(declared(self._registry), now=self._clock.now())
+            puts = declared(self._registry, self._fair_queues)
+            await self._storage.put_limits(puts, now=self._clock.now())
         if self._declare_schedules is not None:
             await self._declare_schedules()
         return DECLARE_EVERY

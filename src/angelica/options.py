@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from angelica.clock import SECOND
@@ -221,3 +223,11 @@ def _profile(name: str, form: Any) -> Profile:
 
 def _seconds(micros: int) -> str:
     return f"{micros / SECOND:g}s"
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says; raises `InvalidValue` for one that cannot be read."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise InvalidValue(f"/{path.name}", f"cannot be read: {error}", hint="a TOML file in UTF-8") from None

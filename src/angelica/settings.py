@@ -127,6 +127,12 @@ class Settings:
     select: Mapping[str, str] = option(
         NOTHING, options.labels, "Labels of tasks: workers take only those that have all of them.", shown="none"
     )
+    fair_queues: Mapping[str, str] = option(
+        NOTHING,
+        options.labels,
+        'Queues shared evenly by the tenants that a header names: `{mail = "tenant"}`.',
+        shown="none",
+    )
     lease_ttl: int = option(
         15 * SECOND,
         options.duration(SECOND, HOUR),

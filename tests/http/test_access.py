@@ -30,7 +30,7 @@ GUARDED = {
     "GET /tasks/{task_id}/why", "GET /tasks/{task_id}/attempts", "GET /tasks/{task_id}/events",
     "GET /tasks/{task_id}/result", "GET /functions", "GET /functions/{name}", "GET /workers", "GET /api/status",
     "GET /workers/{worker_id}", "POST /workers/{worker_id}/drain", "POST /workers/{worker_id}/resume",
-    "POST /workers/{worker_id}/stop",
+    "POST /workers/{worker_id}/stop", "GET /breakers", "GET /breakers/{name}", "PATCH /breakers/{name}",
     "GET /queues", "GET /queues/{name}", "PATCH /queues/{name}", "POST /queues/{name}/pause",
     "POST /queues/{name}/resume", "PATCH /functions/{name}", "GET /limits", "GET /limits/{name}", "PUT /limits/{name}",
     "DELETE /limits/{name}", "GET /limits/{name}/{key}", "PUT /limits/{name}/{key}", "DELETE /limits/{name}/{key}",

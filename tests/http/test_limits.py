@@ -132,3 +132,16 @@ def test_a_full_queue_sheds_load(client: TestClient, house: House, depth: int) -
     assert (refused.status_code, refused.json()["error"]) == (429, "queue-full")
     assert int(refused.headers["retry-after"]) >= 1
     assert client.post("/tasks", json={"name": "add", "queue": "other"}).status_code == 201
+
+
+def test_a_queue_is_shared_by_tenants(client: TestClient, house: House) -> None:
+    big = [submit(client, headers={"tenant": "big"}) for _ in range(3)]
+    assert client.patch("/queues/default", json={"fair": "tenant"}).json()["fair"] == "tenant"
+    house.clock.advance(2 * SECOND)
+    small = submit(client, headers={"tenant": "small"})
+    claim = Claim("w1", 2, tuple((kind, 2) for kind in EXECUTORS))
+    reply = house.do(house.storage.exchange([], claim, now=house.clock.now()))
+    assert ({task.id for task in reply.claimed}, reply.gated) == ({big[0], small}, True)
+    assert client.patch("/queues/default", json={"fair": None}).json()["fair"] is None
+    for wrong in ("", 7, "a\nb", "x" * 200):
+        assert pointers(client.patch("/queues/default", json={"fair": wrong})) == ["/fair"]

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from angelica.clock import ManualClock
+from angelica.domain.breaker import Circuit
 from angelica.domain.outcome import Succeeded
 from angelica.storage.protocol import FunctionRow, LimitPut
 from tests.move.house import WAYS, dumped, move, place
 from tests.postgres.session import session
+from tests.storage.breaker_histories import BreakerPlayer, breaker_histories
 from tests.storage.histories import Op, Player, histories
 from tests.storage.limit_histories import LimitPlayer, limit_histories
 from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
@@ -52,6 +54,15 @@ def test_a_generated_store_with_limits(
     way: tuple[str, str], history: list[Op], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     there_and_back(way, history, LimitPlayer, tmp_path_factory.mktemp("move"))
+
+
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+@effort
+@given(history=breaker_histories(40))
+def test_a_generated_store_with_breakers_and_fair_queues(
+    way: tuple[str, str], history: list[Op], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    there_and_back(way, history, BreakerPlayer, tmp_path_factory.mktemp("move"))
 
 
 def there_and_back(way: tuple[str, str], history: list[Op], player: type[Player], directory: Path) -> None:
@@ -109,6 +120,27 @@ def test_limits_hold_where_the_store_has_gone(way: tuple[str, str], tmp_path: Pa
         world.run(world.storage.relieve(now=world.now))
         assert ids(world.claim()) == ["b"]
         assert world.run(world.storage.check()).ok
+
+
+@pytest.mark.parametrize("way", WAYS, ids="-".join)
+def test_breakers_and_turns_are_where_the_store_has_gone(way: tuple[str, str], tmp_path: Path) -> None:
+    source, target = place(way[0], tmp_path, name="a.db"), place(way[1], tmp_path, name="b.db")
+    with World(source.storage(), ManualClock()) as world:
+        world.run(world.storage.force_breaker("stripe", Circuit.OPEN, now=world.now, by="eve"))
+        world.limit("queue:default", fair="tenant")
+        for tenant in "ab":
+            world.submit(*[new(f"{tenant}{n}", headers={"tenant": tenant}) for n in range(3)])
+        world.submit(new("u", queue="other", uses=("stripe",)))
+        (first,) = world.claim(1)
+        world.end(first)
+        assert first.id == "a0"
+        breakers = world.run(world.storage.list_breakers())
+    asyncio.run(move(source, target))
+    with World(target.storage(), ManualClock()) as world:
+        assert world.run(world.storage.list_breakers()) == breakers
+        assert ids(world.claim(1)) == ["b0"]
+        assert "u" not in ids(world.claim(9))
+        assert world.get("u").held == "breaker:stripe"
 
 
 @pytest.mark.parametrize("way", WAYS, ids="-".join)

@@ -16,6 +16,7 @@ from angelica.storage.postgres import heads
 from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.postgres.claims import claim_tasks
 from angelica.storage.protocol import Claim, Topic
+from angelica.storage.verbs import fair
 from tests.storage.world import START, World, ids, new
 
 MANY = 3_000
@@ -117,6 +118,26 @@ def test_what_this_process_frees_from_a_limit_is_found_at_once(
         assert ids(world.claim(1)) == ["held-2"]
         world.run(world.storage.delete_limits(["limit:narrow"], now=world.now))
         assert ids(world.claim(9)) == ["held-3", "free-1", "free-2"]
+        assert known(world)
+
+
+def test_what_gets_its_tenants_lane_is_found_at_once(
+    world: World, postgres_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pinned(postgres_database):
+        work_off(world)
+        world.limit("queue:default", fair="tenant")
+        world.clock.advance(10 * SECOND)
+        until(world, lambda: known(world), lambda: look(world))
+        monkeypatch.setattr(heads, "AGAIN", 60.0)
+        world.run(asyncio.sleep(0.1))  # from now on nobody looks for what comes before
+        monkeypatch.setattr(fair, "SORTED", 2)
+        mine = {"headers": {"tenant": "a"}}
+        world.submit(*[new(f"t{n}", run_at=START + SECOND + n, **mine) for n in range(10)])
+        taken = [ids(world.claim(most)) for most in (1, 2, 3)]
+        # The tenant's lane is empty now, and known to begin at this moment; what is still to come to it is older.
+        taken += [ids(world.claim(1)) for _ in range(4)]
+        assert [name for names in taken for name in names] == [f"t{n}" for n in range(10)]
         assert known(world)
 
 

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from angelica.clock import ManualClock
 from tests.postgres.session import session
 from tests.storage.adapters import ADAPTERS
+from tests.storage.breaker_histories import BreakerPlayer, breaker_histories
 from tests.storage.histories import Op, Player, histories
 from tests.storage.limit_histories import LimitPlayer, limit_histories
 from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
@@ -59,6 +60,14 @@ def test_an_adapter_answers_about_schedules_as_memory_does(adapter: str, history
 @given(history=limit_histories(LENGTH))
 def test_an_adapter_answers_about_limits_as_memory_does(adapter: str, history: list[Op]) -> None:
     compare(adapter, history, LimitPlayer)
+
+
+@pytest.mark.timeout(3600 if DEEP else 300)
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+@effort
+@given(history=breaker_histories(LENGTH))
+def test_an_adapter_answers_about_breakers_as_memory_does(adapter: str, history: list[Op]) -> None:
+    compare(adapter, history, BreakerPlayer)
 
 
 def compare(adapter: str, history: list[Op], player: type[Player]) -> None:

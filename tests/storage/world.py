@@ -31,7 +31,7 @@ from angelica.storage.protocol import (
 T = TypeVar("T")
 START = ManualClock().now().wall
 LEASE = 15 * SECOND
-RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires", "limits")
+RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires", "limits", "uses", "latency")
 
 
 def new(task_id: str, function: str = "f", /, **parts: Any) -> NewTask:

@@ -23,6 +23,7 @@ COLUMNS: Final = (
     Column("MAX RUNNING", "max_running"),
     Column("RATE", "rate"),
     Column("MAX DEPTH", "max_depth"),
+    Column("FAIR", "fair"),
     Column("REASON", "reason"),
     Column("CHANGED BY", "changed_by", wide=True),
     Column("CHANGED", "change_time", wide=True),
@@ -78,6 +79,7 @@ def resume(*, name: str, reason: str | None) -> None:
 @limit_options
 @click.option("--max-depth", metavar="N", help="How many may wait in it; none takes it back.")
 @click.option("--ageing", metavar="DURATION", help="The wait that is worth one step of priority; none takes it back.")
+@click.option("--fair", metavar="HEADER", help="Shared evenly by the tenants that this header names; none: by no one.")
 @common
 def set_queue(*, name: str, **fields: str | None) -> None:
     """Set what holds for a queue; it does everywhere within a second."""

@@ -28,6 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "queues": ("angelica.cli.queues", "List, pause and limit queues."),
     "limits": ("angelica.cli.limits", "List and set limits by key."),
     "workers": ("angelica.cli.workers", "List workers."),
+    "breakers": ("angelica.cli.breakers", "List circuit breakers; keep one open or closed."),
     "schedules": ("angelica.cli.schedules", "List, add, change, run, import and apply schedules."),
     "cron": ("angelica.cli.cron", "Explain a schedule text: words, next runs, warnings."),
     "db": ("angelica.cli.db", "The store: status, migrate, check, backup, restore, prune, sql, clock."),

@@ -203,6 +203,9 @@ def _marked(extras: Extras, schedule_id: str, marks: dict[str, Any]) -> Extras:
         extras.retry_of,
         schedule_id,
         extras.requires,
+        extras.limits,
+        extras.uses,
+        extras.latency,
     )
 
 

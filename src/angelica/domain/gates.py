@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 from angelica.domain.limits import MOST, read_rate
 from angelica.domain.task import NewTask
 
-Kind = Literal["queue", "function", "limit"]
-KINDS: Final[tuple[Kind, ...]] = ("queue", "function", "limit")
+Kind = Literal["queue", "function", "limit", "breaker"]
+KINDS: Final[tuple[Kind, ...]] = ("queue", "function", "limit", "breaker")
 MOST_LIMITS: Final = 8
 """How many keys one task can have."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}")
@@ -131,8 +131,9 @@ def parent_of(gate: str) -> str | None:
 
 
 def gates_of(task: NewTask) -> Sequence[str]:
-    """Return the gates that a task has to pass where they are shut: its queue's, its function's, its keys'."""
-    return gates_for(task.queue, task.function, task.extras.limits)
+    """Return the gates that a task has to pass where they are shut: of its queue, function, keys and downstreams."""
+    gates = gates_for(task.queue, task.function, task.extras.limits)
+    return [*gates, *(f"breaker:{name}" for name in task.extras.uses)] if task.extras.uses else gates
 
 
 def gates_for(queue: str, function: str, limits: Sequence[str]) -> list[str]:
@@ -141,5 +142,5 @@ def gates_for(queue: str, function: str, limits: Sequence[str]) -> list[str]:
 
 
 def is_gate(held: str) -> bool:
-    """Whether a rule that holds a task is a limit."""
-    return held.startswith(("function:", "limit:"))
+    """Whether a rule that holds a task is a limit or a breaker."""
+    return held.startswith(("function:", "limit:", "breaker:"))

@@ -1,7 +1,8 @@
 """Lanes: what a ready task needs of a worker, as one text, so that a worker never walks over what it may not take.
 
 A lane is the kind of executor, and beyond that what is required: `async;gpu=true,zone=a`. Where a worker has met a
-function that it does not know, the lane names it: `async;!mail.send`, and only workers that know it look there. This
+function that it does not know, the lane names it: `async;!mail.send`, and only workers that know it look there. In a
+queue that is fair each tenant has a lane: `async;~acme`. This
 text stands where the kind of executor stood, in the index of what is ready, so tasks that require nothing cost nothing.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 from angelica.domain.reasons import NO_CAPABLE_WORKER, UNKNOWN_FUNCTION
@@ -17,12 +19,16 @@ AFTER: Final = "<"
 """Comes after `;` in the order of texts: the lanes of a kind are those from `kind` up to `kind<`."""
 
 
+_LONGEST: Final = 200
+
+
 class Needs(NamedTuple):
     """What a lane says."""
 
     kind: str
     labels: tuple[tuple[str, str], ...]
     function: str | None
+    tenant: str | None = None
 
 
 class Offer(NamedTuple):
@@ -46,6 +52,24 @@ def known_lane(lane: str, function: str) -> str:
     return f"{lane}!{function}" if ";" in lane else f"{lane};!{function}"
 
 
+def tenant_lane(lane: str, tenant: str) -> str:
+    """Return the lane of a tenant's task in a fair queue; one that has a tenant keeps it.
+
+    The name is written so that it has no sign that a lane has, and short enough for every index.
+    """
+    if needs_of(lane).tenant is not None:
+        return lane
+    name = "".join(map(_written, tenant))
+    if len(name) > _LONGEST:
+        name = sha256(name.encode()).hexdigest()
+    base, named, function = lane.partition("!")
+    return f"{base}{'' if ';' in base else ';'}~{name}{named}{function}"
+
+
+def _written(sign: str) -> str:
+    return sign if sign.isascii() and (sign.isalnum() or sign in "._-") else f"%{ord(sign):x}."
+
+
 def kind_of(lane: str) -> str:
     """Return the kind of executor of a lane."""
     return lane.partition(";")[0]
@@ -55,9 +79,10 @@ def kind_of(lane: str) -> str:
 def needs_of(lane: str) -> Needs:
     """Return what a lane says."""
     kind, _, rest = lane.partition(";")
-    labels, named, function = rest.partition("!")
-    pairs = [part.partition("=") for part in labels.split(",") if part]
-    return Needs(kind, tuple([(name, value) for name, _, value in pairs]), function if named else None)
+    rest, named, function = rest.partition("!")
+    labels, shared, tenant = rest.partition("~")
+    pairs = tuple([(name, value) for name, _, value in [part.partition("=") for part in labels.split(",") if part]])
+    return Needs(kind, pairs, function if named else None, tenant if shared else None)
 
 
 def may_take(lane: str, offer: Offer) -> bool:

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from angelica.clock import SECOND, Now
 from angelica.domain import reasons
+from angelica.domain.breaker import Call
 from angelica.domain.outcome import (
     Cancelled,
     Crashed,
@@ -32,7 +33,7 @@ class Completion:
     tick (a sweep). If the state is not terminal but a cancel was requested meanwhile, the storage writes
     `cancelled` instead: a cancel wins over a retry and loses to an end. `schedule_id` is set where the end is terminal
     and the task is a run of a schedule, which the storage then settles (`domain.fire.settle`). `usage` is what the
-    attempt took, where that was measured.
+    attempt took, where that was measured. `uses` names the breakers that `call` is told to.
     """
 
     task_id: str
@@ -53,6 +54,8 @@ class Completion:
     then: tuple[NewTask, ...] = ()
     schedule_id: str | None = None
     usage: Usage | None = None
+    uses: tuple[str, ...] = ()
+    call: Call | None = None
 
     @property
     def lease(self) -> Lease:
@@ -90,14 +93,31 @@ def complete(
         case LeaseExpired():
             message = f"worker {outcome.worker or task.worker} stopped renewing its lease"
             error = TaskError(reasons.LEASE_EXPIRED, message=message, attempt=task.attempt)
-            return _crashed(task, "lease_expired", error, now, started_at, expired_by)
+            end = _crashed(task, "lease_expired", error, now, started_at, expired_by)
         case Crashed():
             end = _crashed(task, "crashed", outcome.error, now, started_at, expired_by)
         case _:
             assert_never(outcome)
-    if outcome.usage is not None:
-        object.__setattr__(end, "usage", outcome.usage)  # made above and seen by nobody yet; a copy costs 16 µs
+    usage = getattr(outcome, "usage", None)
+    if usage is not None:
+        object.__setattr__(end, "usage", usage)  # made above and seen by nobody yet; a copy costs 16 µs
+    if task.spec.extras.uses:
+        object.__setattr__(end, "uses", task.spec.extras.uses)
+        object.__setattr__(end, "call", _call(task, outcome, now, started_at))
     return end
+
+
+def _call(task: Task, outcome: Outcome, now: Now, started_at: int | None) -> Call:
+    """Return what an attempt says of the downstreams that it used: nothing where it did not come to an end itself."""
+    latency = task.spec.extras.latency
+    failed: bool | None = None
+    leave_alone = None
+    if isinstance(outcome, Succeeded):
+        failed = False
+    elif isinstance(outcome, Failed) and outcome.blames:
+        failed, leave_alone = True, outcome.leave_alone
+    slow = latency is not None and started_at is not None and failed is not None and now.wall - started_at > latency
+    return Call(task.lease, failed, slow, leave_alone, started_at)
 
 
 def _end(  # noqa: PLR0913, PLR0917 - on the hot path: positional, and all of them plain values

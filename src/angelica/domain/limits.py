@@ -34,7 +34,8 @@ class Rate:
 class LimitSettings:
     """What holds for one queue, function or key: None means that nothing is limited.
 
-    `paused`, `max_depth` and `ageing` (microseconds for one step of priority) are for queues only.
+    `paused`, `max_depth`, `ageing` (microseconds for one step of priority) and `fair` (the header that names the
+    tenants between whom it is shared evenly) are for queues only.
     """
 
     max_running: int | None = None
@@ -42,6 +43,7 @@ class LimitSettings:
     paused: bool = False
     max_depth: int | None = None
     ageing: int | None = None
+    fair: str | None = None
 
     @property
     def gates(self) -> bool:
@@ -165,4 +167,5 @@ def settings_of(*parts: Mapping[str, Any]) -> LimitSettings:
         paused=bool(known.get("paused", False)),
         max_depth=known.get("max_depth"),
         ageing=known.get("ageing"),
+        fair=known.get("fair"),
     )

@@ -20,13 +20,16 @@ class Succeeded:
 class Failed:
     """The handler raised, timed out or asked to fail.
 
-    `retry_after` (microseconds) overrides the policy's backoff; `final` spends all retries at once.
+    `retry_after` (microseconds) overrides the policy's backoff; `final` spends all retries at once. `blames` says
+    whether what the task uses is to blame, for which `leave_alone` (microseconds) may ask to be left alone.
     """
 
     error: TaskError
     retry_after: int | None = None
     final: bool = False
     usage: Usage | None = None
+    blames: bool = True
+    leave_alone: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

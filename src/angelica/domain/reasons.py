@@ -52,6 +52,7 @@ FAILURES: Final = frozenset(
 # `function:NAME`, `limit:NAME` or `limit:NAME/KEY`.
 UNKNOWN_FUNCTION: Final = "unknown_function"
 NO_CAPABLE_WORKER: Final = "no_capable_worker"
+BREAKER_OPEN: Final = "breaker_open"
 
 # What such a gate, or that of a queue, says.
 QUEUE_PAUSED: Final = "queue_paused"
@@ -66,7 +67,17 @@ BACKOFF: Final = "backoff"
 NO_WORKER: Final = "no_worker"
 NO_WORKER_FITS: Final = "no_worker_fits"
 AHEAD: Final = "ahead"
+OVERLAP: Final = "overlap"
 RUNNING: Final = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a task will start: in one of ten cases before `p10`, in nine of ten before `p90`; moments."""
+
+    p10: int
+    p50: int
+    p90: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +89,5 @@ class Why:
     position: int | None = None
     blocking: tuple[str, ...] = ()
     text: str = ""
+    start: Start | None = None
+    """When it will start, where that can be said."""

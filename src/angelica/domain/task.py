@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
-from angelica.domain.lanes import lane_of
+from angelica.domain.lanes import lane_of, tenant_lane
 from angelica.domain.retry import Backoff, Exponential
 from angelica.domain.usage import Usage
 
@@ -90,8 +90,10 @@ class Extras:
     `headers` are carried context (tenant, auth token, traceparent …), `labels` are for filters, `requires` are the
     labels that a worker must have, `extensions` is free JSON that is preserved untouched. `digest` is the SHA-256 of
     the canonical request when the client chose the id. `user_data` of a hook rides in `extensions`. `limits` are the
-    limits that it counts towards, each as "name" or "name/key". `resources` is what it needs of a machine: `cpu` in
-    CPUs, `memory` in bytes.
+    limits that it counts towards, each as "name" or "name/key". `uses` are the downstreams that it calls, each with a
+    breaker; an attempt that takes longer than `latency` (microseconds) counts as slow there. `tenant` is whose it is
+    in a queue that was fair when it was submitted. `resources` is what it needs of a machine: `cpu` in CPUs, `memory`
+    in bytes.
     """
 
     headers: Mapping[str, str] = field(default_factory=nothing)
@@ -104,6 +106,9 @@ class Extras:
     schedule_id: str | None = None
     requires: Mapping[str, str] = field(default_factory=nothing)
     limits: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    latency: int | None = None
+    tenant: str | None = None
     resources: Mapping[str, float] = field(default_factory=nothing)
 
 
@@ -139,8 +144,9 @@ class NewTask:
     @property
     def lane(self) -> str:
         """What it needs of a worker, as one text (`domain.lanes`)."""
-        requires = self.extras.requires
-        return lane_of(self.executor, requires) if requires else self.executor
+        requires, tenant = self.extras.requires, self.extras.tenant
+        lane = lane_of(self.executor, requires) if requires else self.executor
+        return lane if tenant is None else tenant_lane(lane, tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ _QUEUE: Final[dict[str, Any]] = {
     **_LIMITS,
     "paused": FLAG,
     "max_depth": {**nullable(_COUNT), "description": "How many may wait in it; a submit beyond that is refused."},
+    "fair": {**nullable(TEXT), "description": "The header that names the tenants who share it evenly."},
     "ageing": {**nullable(DURATION), "description": "The wait that is worth one step of priority (a minute)."},
 }
 _CHANGED: Final[dict[str, Any]] = {

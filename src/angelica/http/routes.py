@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from angelica.http import (
+    breakers,
     catalogue,
     limits,
     logs,
@@ -39,6 +40,7 @@ def endpoints() -> tuple[Endpoint, ...]:
         *schedule_routes.endpoints(),
         *_catalogue(),
         *workers.endpoints(),
+        *breakers.endpoints(),
         *limits.endpoints(),
         *_system(),
         *_pages(),

@@ -138,6 +138,25 @@ WORKER: Final = thing(
     select={**TEXTS, "description": "It takes only tasks with these labels."},
 )
 
+BREAKER: Final = thing(
+    "A circuit breaker of a downstream.",
+    "name state held calls failed",
+    name=TEXT,
+    state={"enum": ["closed", "open", "half_open"]},
+    since={**nullable(MOMENT), "description": "When it came to stand so."},
+    tries_at={**nullable(MOMENT), "description": "When an open one is tried again."},
+    held={**INTEGER, "description": "Tasks that it holds back."},
+    calls={**INTEGER, "description": "Attempts that ended in its window of 30 seconds."},
+    failed=INTEGER,
+    slow=INTEGER,
+    trips={**INTEGER, "description": "How often it has opened since it was last closed."},
+    good_probes={**INTEGER, "description": "Three in a row close it."},
+    probe={**nullable(TEXT), "description": "The task that tries it now."},
+    forced={**FLAG, "description": "Whether it was set by hand."},
+    by=nullable(TEXT),
+    reason=nullable(TEXT),
+)
+
 STATUS: Final = thing(
     "The engine as a whole.",
     "state uptime version tasks",
@@ -232,9 +251,25 @@ OTHERS: Final[dict[str, Schema]] = {
         text=TEXT,
         position=nullable(INTEGER),
         blocking={"type": "array", "items": TEXT},
+        predicted_start=nullable(
+            thing(
+                "When it should start: one in ten before p10, nine in ten before p90.",
+                p10=MOMENT,
+                p50=MOMENT,
+                p90=MOMENT,
+            )
+        ),
     ),
     "Function": FUNCTION,
     "FunctionList": listed(ref("Function"), next_cursor=CURSOR),
+    "Breaker": BREAKER,
+    "BreakerList": listed(ref("Breaker"), next_cursor=CURSOR),
+    "BreakerChange": thing(
+        "What to set.",
+        "state",
+        state={"enum": ["open", "closed", "reset"]},
+        reason=nullable({"type": "string", "maxLength": 1000}),
+    ),
     "Worker": WORKER,
     "WorkerList": listed(ref("Worker"), next_cursor=CURSOR),
     "Status": STATUS,

@@ -6,7 +6,8 @@ from typing import Final
 from zlib import crc32
 
 from angelica.clock import SECOND
-from angelica.domain.reasons import Why
+from angelica.domain.prediction import shown
+from angelica.domain.reasons import Start, Why
 from angelica.domain.task import State, Task
 from angelica.durations import parse_duration
 from angelica.errors import InvalidValue, NotCancellable, NotFinished, NotSupported
@@ -16,7 +17,7 @@ from angelica.http.disconnect import unless_gone
 from angelica.http.history import attempt_views, stage_events
 from angelica.http.problems import HttpProblem, field_problem
 from angelica.http.query import words
-from angelica.http.views import FIELDS, INPUT_FIELDS, error_view, etag, pick, task_view
+from angelica.http.views import FIELDS, INPUT_FIELDS, error_view, etag, moment, pick, task_view
 
 REASON_LIMIT: Final = 1000
 
@@ -135,8 +136,13 @@ def why_view(found: Why, call: Call) -> dict[str, object]:
         "params": found.params,
         "position": found.position,
         "blocking": [call.link(path) if path.startswith("/") else path for path in found.blocking],
-        "text": found.text,
+        "text": shown(found),
+        "predicted_start": None if found.start is None else _moments(found.start),
     }
+
+
+def _moments(start: Start) -> dict[str, str]:
+    return {"p10": moment(start.p10), "p50": moment(start.p50), "p90": moment(start.p90)}
 
 
 async def result(call: Call) -> Answer:

@@ -173,7 +173,8 @@ def _hint(task: Task) -> Hint | None:
         code = reasons.BACKOFF if task.failures + task.crashes else reasons.SCHEDULED
         return Hint(code, {"until": moment(task.run_at)})
     if task.state is State.QUEUED and task.held is not None:
-        return Hint(task.held, {})
+        kind, _, name = task.held.partition(":")
+        return Hint(reasons.BREAKER_OPEN, {"breaker": name}) if kind == "breaker" else Hint(task.held, {})
     return None
 
 

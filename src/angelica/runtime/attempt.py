@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from angelica.clock import DAY, SECOND
@@ -14,6 +15,7 @@ from angelica.domain.outcome import Cancelled, Failed, Outcome, Released, Snooze
 from angelica.domain.task import TaskError
 from angelica.errors import Cancel, Fail, InvalidValue, Retry, Snooze
 from angelica.runtime.assignment import Assignment
+from angelica.runtime.blame import blames, is_one_of, leave_alone
 from angelica.runtime.payload import ResultTooLarge
 
 MESSAGE_LIMIT: Final = 4096
@@ -49,7 +51,7 @@ class AttemptSteps:
             return Succeeded(assignment.code.encode_result(value))
         except BaseException as error:  # noqa: BLE001 - the value's own code may raise anything
             # The body has run: trying again would repeat its effects and end the same way.
-            return Failed(self._error(assignment, error, _result_reason(error)), final=True)
+            return Failed(self._error(assignment, error, _result_reason(error)), final=True, blames=False)
 
     def raised(self, assignment: Assignment, error: BaseException) -> Outcome:
         """Name the outcome of a handler that raised `error`."""
@@ -57,9 +59,11 @@ class AttemptSteps:
             case Interrupted() | asyncio.CancelledError() if assignment.stop_reason is not None:
                 return self.stopped(assignment)
             case Retry():
-                return Failed(self._error(assignment, error, reasons.RETRY), retry_after=_micros(error.after))
+                failed = Failed(self._error(assignment, error, reasons.RETRY), retry_after=_micros(error.after))
+                return self._blamed(assignment, error, failed)
             case Fail():
-                return Failed(self._error(assignment, error, reasons.FAIL), final=True)
+                failed = Failed(self._error(assignment, error, reasons.FAIL), final=True)
+                return self._blamed(assignment, error, failed)
             case Cancel():
                 return Cancelled(message=_text(error))
             case Snooze():
@@ -70,12 +74,13 @@ class AttemptSteps:
                 return Snoozed(self._wall() + wait)
             case _:
                 told = self._error(assignment, error, reasons.EXCEPTION)
-                return Failed(told, self._custom_backoff(assignment), final=not _wanted(assignment, error))
+                final = not _wanted(assignment, error)
+                return self._blamed(assignment, error, Failed(told, self._custom_backoff(assignment), final=final))
 
     def unfit(self, assignment: Assignment, error: BaseException) -> Outcome:
         """Name the outcome when the stored arguments no longer fit the function."""
         if isinstance(error, InvalidValue):
-            return Failed(self._error(assignment, error, reasons.INVALID_ARGUMENTS), final=True)
+            return Failed(self._error(assignment, error, reasons.INVALID_ARGUMENTS), final=True, blames=False)
         return self.raised(assignment, error)
 
     def stopped(self, assignment: Assignment) -> Outcome:
@@ -90,11 +95,20 @@ class AttemptSteps:
                     fingerprint=fingerprint(assignment.function, "TimeoutError", ""),
                     attempt=assignment.attempt,
                 )
-                return Failed(error, self._custom_backoff(assignment))
+                failed = Failed(error, self._custom_backoff(assignment))
+                return self._blamed(assignment, TimeoutError(error.message), failed)
             case "cancel":
                 return Cancelled(message=assignment.stop_message)
             case _:
                 return Released()
+
+    def _blamed(self, assignment: Assignment, error: BaseException, failed: Failed) -> Failed:
+        """Say whether what the task uses is to blame; most use nothing that has a breaker."""
+        if not assignment.task.spec.extras.uses:
+            return failed
+        cause = error.__cause__ if isinstance(error, Retry | Fail) and error.__cause__ is not None else error
+        guilty = blames(cause, assignment.code.trip_on)
+        return replace(failed, blames=guilty, leave_alone=leave_alone(cause, self._wall()) if guilty else None)
 
     def _custom_backoff(self, assignment: Assignment) -> int | None:
         custom = assignment.code.custom_backoff
@@ -127,8 +141,7 @@ def _wanted(assignment: Assignment, error: BaseException) -> bool:
     names = assignment.task.spec.policy.retry_on
     if not names:
         return True
-    family = type(error).__mro__
-    return any(kind.__qualname__ in names or f"{kind.__module__}.{kind.__qualname__}" in names for kind in family)
+    return is_one_of(error, names)
 
 
 def _micros(seconds: Any) -> int | None:

@@ -170,6 +170,8 @@ class Completer:
         self.problem = None
         if claim is not None:
             self._hungry |= _still_hungry(claim, reply)
+            if reply.claimed:
+                self._room.hoards = not reply.gated
         await self._settle(Written(ends, reply), unsure)
         return True
 

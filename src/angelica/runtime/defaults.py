@@ -36,7 +36,8 @@ class Defaults:
     """The declared part of a function that a submit needs; every process can have it from the store.
 
     `max_running` and `rate` are declared of all its tasks together, `limits` by key, each with its name. `expires`
-    (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`.
+    (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`. `uses` names
+    breakers; an attempt that takes longer than `latency` (microseconds) counts as slow there.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Defaults:
     durable: bool = True
     overflow: Overflow = "reject"
     id_strategy: IdStrategy = "uuid7"
+    uses: tuple[str, ...] = ()
+    latency: int | None = None
     limits: tuple[Limit, ...] = ()
     max_running: int | None = None
     rate: str | None = None
@@ -59,7 +62,7 @@ class Defaults:
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        rare = self.labels or self.requires or self.unique or self.expires or self.limits
+        rare = self.labels or self.requires or self.unique or self.expires or self.limits or self.uses
         return self.id_strategy == "uuid7" and not rare
 
 
@@ -84,6 +87,8 @@ def defaults_to_text(defaults: Defaults) -> str:
             "durable": defaults.durable,
             "overflow": defaults.overflow,
             "id_strategy": defaults.id_strategy,
+            "uses": list(defaults.uses),
+            "latency": None if defaults.latency is None else defaults.latency / SECOND,
             "limits": [{"name": limit.name, "key": limit.key, **limit.settings} for limit in defaults.limits],
             "max_running": defaults.max_running,
             "rate": defaults.rate,
@@ -116,6 +121,8 @@ def defaults_from_text(name: str, version: int, executor: Executor, text: str) -
         durable=form["durable"],
         overflow=form["overflow"],
         id_strategy=form["id_strategy"],
+        uses=tuple(form.get("uses", ())),
+        latency=None if form.get("latency") is None else round(form["latency"] * SECOND),
         limits=tuple([Limit(**limit) for limit in form.get("limits", ())]),
         max_running=form.get("max_running"),
         rate=form.get("rate"),
@@ -167,19 +174,31 @@ def read_defaults(
         durable=_durable(read("durable", _flag, default=True), executor, name),
         overflow=read("overflow", _choice(*OVERFLOWS), "reject"),
         id_strategy=read("id_strategy", _choice(*ID_STRATEGIES), "uuid7"),
-        limits=_named(read("limits", fields.declared_limits, ()), name),
-        max_running=read("max_running", fields.max_running, None),
-        rate=read("rate", fields.rate, None),
+        **_gates(read, name),
     )
+
+
+def _gates(read: Callable[..., Any], name: str) -> dict[str, Any]:
+    """Return what may hold tasks of the function back: limits and breakers."""
+    return {
+        "limits": _named(read("limits", fields.declared_limits, ()), name),
+        "max_running": read("max_running", fields.max_running, None),
+        "rate": read("rate", fields.rate, None),
+        "uses": read("uses", fields.uses, ()),
+        "latency": read("latency", fields.latency, None),
+    }
 
 
 def _check(given: Mapping[str, Any], name: str) -> None:
     for key in given:
         if key in UNSERVED_DEFAULTS:
             raise NotSupported(f"/{key}", UNSERVED_DEFAULTS[key], rule="not_supported")
-    for key in ("requires", "limits", "max_running", "rate"):
+    for key in ("requires", "limits", "max_running", "rate", "uses"):
         if given.get(key) and given.get("durable") is False:
             raise InvalidValue(f"/{key}", f"excludes durable=False, which stays in its process (in {name})")
+    for key in ("latency", "trip_on"):
+        if given.get(key) is not None and not given.get("uses"):
+            raise InvalidValue(f"/{key}", f"says when a breaker trips: name it with uses= (in {name})")
 
 
 def _named(limits: tuple[Limit, ...], name: str) -> tuple[Limit, ...]:
@@ -212,6 +231,16 @@ def read_concurrency(value: Any, name: str) -> int | None:
         return fields.integer(1, MAX_CONCURRENCY)(value)
     except ValueError as error:
         raise InvalidValue("/concurrency", f"{error} (in the declaration of {name})") from None
+
+
+def read_trip_on(value: Any, name: str) -> tuple[str, ...]:
+    """Return the names of the exception types that count as failures of a downstream; empty for all."""
+    if value is None:
+        return ()
+    try:
+        return fields.retry_on(value)
+    except ValueError as error:
+        raise InvalidValue("/trip_on", f"{error} (in the declaration of {name})") from None
 
 
 def _with_timeout(policy: Policy, value: Any, name: str) -> Policy:

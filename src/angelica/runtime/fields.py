@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from angelica import strict_json
 from angelica.domain.command_config import LEAST_MEMORY, MOST_CPUS
-from angelica.domain.gates import MOST_LIMITS, Limit, check_key
+from angelica.domain.gates import MOST_LIMITS, Limit, check_key, check_name
 from angelica.domain.ids import check_id
 from angelica.domain.labels import read_labels
 from angelica.domain.limits import MOST, rate_text, read_rate
@@ -29,6 +29,7 @@ MAX_HEADER: Final = 8192
 MAX_UNIQUE_KEY: Final = 512
 MAX_EXTENSIONS: Final = 64 * 1024
 MAX_RETRY_ON: Final = 100
+MAX_USES: Final = 8
 LEAST_CPU: Final = 0.01
 
 
@@ -160,6 +161,24 @@ def retry_on(value: Any) -> tuple[str, ...]:
     if len(value) > MAX_RETRY_ON:
         raise Wrong(f"must have at most {MAX_RETRY_ON} items", "too_large", max=MAX_RETRY_ON)
     return tuple(name(type_name(each)) for each in value)
+
+
+def uses(value: Any) -> tuple[str, ...]:
+    """A downstream, or several: names of breakers."""
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError("must be the name of a downstream, or a list of such names")
+    if len(found) > MAX_USES:
+        raise Wrong(f"must have at most {MAX_USES} items", "too_large", max=MAX_USES)
+    return tuple(dict.fromkeys(check_name(each) for each in found))
+
+
+def latency(value: Any) -> int:
+    """A duration in microseconds, of more than nothing."""
+    micros = duration(value)
+    if micros <= 0:
+        raise Wrong("must be more than 0", "too_small")
+    return micros
 
 
 def type_name(kind: Any) -> Any:

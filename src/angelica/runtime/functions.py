@@ -83,7 +83,8 @@ class Function(Generic[P, R]):
     """A registered handler with its defaults. Calling it runs the handler here and now, as if it were undecorated.
 
     `concurrency` bounds its attempts at once in one worker process. `custom_backoff` takes the failures so far and
-    returns seconds. `context_parameter` is the parameter that the worker fills with the context.
+    returns seconds. `trip_on` names the exception types that count as failures of what it uses (empty = all).
+    `context_parameter` is the parameter that the worker fills with the context.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Function(Generic[P, R]):
         self.is_async = is_coroutine_function(handler)
         self.custom_backoff = custom_backoff
         self.concurrency = concurrency
+        self.trip_on: tuple[str, ...] = ()
         self.options = NO_OPTIONS
         self.own: Own | None = None
         self._submitter = submitter

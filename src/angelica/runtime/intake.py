@@ -177,6 +177,7 @@ class Intake:
                 declared = [limit.name for limit in asked.target.defaults.limits]
                 strange = [limit for limit in spec.extras.limits if limit.partition("/")[0] not in declared]
                 await self._depth.admit((spec.queue,), strange)
+                spec = self._depth.placed(spec)
         except StorageError:
             raise
         except AngelicaError as error:

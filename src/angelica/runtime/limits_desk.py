@@ -8,6 +8,7 @@ from typing import Any, Final
 from angelica.clock import Clock
 from angelica.domain.gates import Kind, check_count, check_key, check_name, gate_of, parent_of, parts_of
 from angelica.domain.limits import LimitSettings, rate_text, read_rate
+from angelica.domain.task import NOTHING
 from angelica.errors import InvalidValue, NotFound
 from angelica.runtime import fields
 from angelica.runtime.drafts import InvalidRequest
@@ -16,7 +17,8 @@ from angelica.storage.limit_rules import effective
 from angelica.storage.protocol import LimitPut, LimitRow, Storage
 
 _MAX_REASON: Final = 1024
-_QUEUE_FIELDS: Final = ("max_running", "rate", "paused", "max_depth", "ageing", "reason")
+_MAX_HEADER: Final = 128
+_QUEUE_FIELDS: Final = ("max_running", "rate", "paused", "max_depth", "ageing", "fair", "reason")
 FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "queue": _QUEUE_FIELDS,
     "function": ("max_running", "rate", "reason"),
@@ -77,6 +79,7 @@ def settings_view(settings: LimitSettings, kind: str) -> dict[str, Any]:
     if kind == "queue":
         ageing = None if settings.ageing is None else settings.ageing / 1_000_000
         shown |= {"paused": settings.paused, "max_depth": settings.max_depth, "ageing": ageing}
+        shown["fair"] = settings.fair
     return shown
 
 
@@ -101,9 +104,12 @@ def read_changes(kind: Kind, changes: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def declared(functions: Iterable[Function[..., Any]]) -> list[LimitPut]:
-    """Return what code declares of limits. What a function declares no more is taken back."""
-    puts: list[LimitPut] = []
+def declared(functions: Iterable[Function[..., Any]], fair: Mapping[str, str] = NOTHING) -> list[LimitPut]:
+    """Return what code declares of limits. What a function declares no more is taken back.
+
+    `fair` are the queues that the settings want shared, each with the header that names its tenants.
+    """
+    puts = [LimitPut(gate_of("queue", queue), declared={"fair": header}) for queue, header in fair.items()]
     for function in functions:
         defaults = function.defaults
         own = {"max_running": defaults.max_running, "rate": defaults.rate}
@@ -137,6 +143,12 @@ def _paused(value: Any) -> bool | None:
     return value or None
 
 
+def _header(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_HEADER or not value.isprintable():
+        raise ValueError(f'must be the name of a header, like "tenant", of at most {_MAX_HEADER} characters')
+    return value
+
+
 def _ageing(value: Any) -> int:
     micros = fields.duration(value)
     if micros <= 0:
@@ -150,5 +162,6 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "rate": lambda value: rate_text(read_rate(value)),
     "paused": _paused,
     "ageing": _ageing,
+    "fair": _header,
     "reason": _reason,
 }

@@ -12,7 +12,7 @@ from angelica.domain.retry import Profile
 from angelica.domain.task import Executor
 from angelica.errors import InvalidValue
 from angelica.runtime import fields
-from angelica.runtime.defaults import UNSERVED_DEFAULTS, Defaults, read_concurrency, read_defaults
+from angelica.runtime.defaults import UNSERVED_DEFAULTS, Defaults, read_concurrency, read_defaults, read_trip_on
 from angelica.runtime.functions import AsyncFunction, Function, Submitter, is_coroutine_function
 from angelica.runtime.hooks import Hooks
 
@@ -20,7 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 EXECUTOR_WORDS: Final = ("auto", "async", "thread", "process")
-_ARGUMENTS: Final = frozenset({"name", "executor", "concurrency", "hooks"})
+_ARGUMENTS: Final = frozenset({"name", "executor", "concurrency", "hooks", "trip_on"})
 _DEFAULTED: Final = frozenset(Defaults.__dataclass_fields__) - {"policy"} | frozenset(
     {"timeout", "retries", "max_crashes", "backoff", "retry_on", "result_ttl", "profile"}
 )
@@ -63,9 +63,10 @@ class FunctionRegistry:
 
         `given` is what `@engine.task(…)` takes: name, queue, priority, timeout, retries, max_crashes, backoff (also
         a callable of the failures so far that returns seconds), retry_on, version, labels, requires, unique, expires,
-        concurrency, max_running, rate, limits, executor, result_ttl, profile, durable, overflow, id_strategy, hooks
-        ({hook name: callable}). Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a
-        handler that cannot be one.
+        uses (the name of a downstream with a circuit breaker, or several), trip_on (exception types that count as its
+        failures), latency (an attempt that takes longer counts as slow), concurrency, max_running, rate, limits,
+        executor, result_ttl, profile, durable, overflow, id_strategy, hooks ({hook name: callable}).
+        Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a handler that cannot be one.
         """
         if isinstance(handler, Function):
             raise TypeError(f"{handler.name} is declared already")
@@ -80,6 +81,7 @@ class FunctionRegistry:
             )
         _check_known(given, name)
         function = self._make(handler, name, given)
+        function.trip_on = read_trip_on(given.get("trip_on"), name)
         self._functions[name] = function
         for hook_name, hook in (given.get("hooks") or {}).items():
             self.hooks.on(hook_name, function=name)(hook)

@@ -20,7 +20,8 @@ class Room:
 
     Nothing is claimed ahead until a run time is known, so a worker never hoards slow tasks. `cap` bounds the slots
     of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere, `aside` how
-    many of a kind wait for room on the machine.
+    many of a kind wait for room on the machine. While what comes counts at limits or as its tenant's, `hoards` is
+    false: such tasks are claimed only for a free slot.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Room:
         self._aside = aside
         self._cap = cap
         self._mean: dict[str, float] = {}
+        self.hoards = True
 
     def record(self, kind: str, run_time: int) -> None:
         """Take the run time (microseconds) of an attempt that has ended into the mean."""
@@ -49,7 +51,7 @@ class Room:
     def ahead(self, kind: str, slots: int) -> int:
         """Return how many assignments may wait for a slot."""
         mean = self._mean.get(kind)
-        if mean is None:
+        if mean is None or not self.hoards:
             return 0
         return min(int(slots * HORIZON / max(mean, 1.0)), AHEAD_CAP)
 

@@ -13,6 +13,7 @@ from angelica.domain.reasons import CANCELLED, Why
 from angelica.domain.task import Attempt, State, Task
 from angelica.errors import AngelicaError, InvalidValue, NotFinished, NotFound, StorageError
 from angelica.runtime import fields
+from angelica.runtime.breakers import Breakers
 from angelica.runtime.catalogue import Catalogue, StoredFunction
 from angelica.runtime.commands.target import CommandTarget
 from angelica.runtime.drafts import Draft
@@ -25,6 +26,7 @@ from angelica.runtime.intake import Accepted, Intake, Replies, asked_of
 from angelica.runtime.joining import Joining
 from angelica.runtime.limits_desk import LimitsDesk
 from angelica.runtime.options import Options
+from angelica.runtime.predict import with_start
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.submit import Asked, TaskMaker, current_parent
 from angelica.runtime.waiting import Waiting
@@ -102,6 +104,7 @@ class Service:
         self._waiting = Waiting(storage, chance)
         self._lane_waiting = None if lane is None else Waiting(lane, chance)
         self.fleet = Fleet(storage)
+        self.breakers = Breakers(storage, clock)
         self.limits = LimitsDesk(storage, clock)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
@@ -223,7 +226,9 @@ class Service:
 
     async def why(self, task_id: str) -> Why | None:
         """Return why a task is not running, or that it runs; None if it has ended. Raises `NotFound`."""
-        return await explain(*await self._find(task_id))
+        task, store = await self._find(task_id)
+        found = await explain(task, store)
+        return None if found is None else await with_start(found, task, store)
 
     async def logs(
         self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000

@@ -228,6 +228,8 @@ def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
         parent_id=None if parent is None else parent.task_id,
         resources=options.resources or NOTHING,
         requires=requires or NOTHING,
+        uses=defaults.uses,
+        latency=defaults.latency,
         limits=_limits(asked, payload),
     )
     return NO_EXTRAS if extras == NO_EXTRAS else extras

@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from angelica.clock import Now
+from angelica.domain.breaker import Breaker
 from angelica.domain.claims import AGEING, rank_levels
 from angelica.domain.gates import gates_of, parent_of, parts_of
 from angelica.domain.limits import Bucket, LimitSettings, allowance, charge, frees_at, settings_of
-from angelica.domain.task import NewTask
+from angelica.domain.task import Lease, NewTask
+from angelica.storage.breaker_rules import Fuse, breaker_of
 
 VERSION: Final = "limits"
-"""The row of `meta` that says that there are limits, and which edition of them."""
+"""The row of `meta` that says that there are gates (limits or breakers), and which edition of them."""
 WINDOW: Final = 200
 """How many rows of a lane are looked at once one of them may not begin: those behind it are held with it."""
 MOST_HELD: Final = 2_000
 """How many rows one claim holds at most; the next one goes on."""
 _MANY: Final = 1 << 40
-_SETTINGS: Final = frozenset({"max_running", "rate", "paused", "max_depth", "ageing"})
+_SETTINGS: Final = frozenset({"max_running", "rate", "paused", "max_depth", "ageing", "fair"})
 
 
 class Gate:
@@ -53,11 +55,14 @@ class Doorway:
 
     def __init__(self, now: Now) -> None:
         self.now = now
-        self.known: dict[str, Gate | None] = {}
+        self.known: dict[str, Gate | Fuse | None] = {}
         self.passes: list[tuple[str, str, int | None]] = []
         self.parked = 0
         self.wake: Counter[str] = Counter()
+        self.served: dict[str, int] = {}
+        self.running: Counter[str] = Counter()
         self._ageing: dict[str, int] = {}
+        self._fair: dict[str, str] = {}
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have not been met, each once."""
@@ -68,6 +73,12 @@ class Doorway:
         self.known[name] = Gate(settings, bucket, running) if settings.gates else None
         if settings.ageing is not None:
             self._ageing[name] = settings.ageing
+        if settings.fair is not None:
+            self._fair[name] = settings.fair
+
+    def meet_breaker(self, name: str, breaker: Breaker) -> None:
+        """Take note of a breaker, by the name of its gate."""
+        self.known[name] = Fuse(breaker)
 
     def queue_room(self, queue: str) -> int:
         """Return how many of a queue may begin."""
@@ -77,6 +88,16 @@ class Doorway:
     def ageing(self, queue: str) -> int:
         """Return the ageing of a queue that has been met."""
         return self._ageing.get(f"queue:{queue}", AGEING)
+
+    def fair(self, queue: str) -> str | None:
+        """Return the header that names the tenants of a queue that has been met, None if it is not shared by them."""
+        return self._fair.get(f"queue:{queue}")
+
+    def serve(self, gate: str, task_id: str) -> None:
+        """Count a task of a fair queue at its tenant's gate."""
+        self.passes.append((gate, task_id, None))
+        self.running[gate] += 1
+        self.served[gate] = self.now.wall
 
     def shut(self, task: NewTask) -> str | None:
         """Return the first gate that holds a task back, but its queue's: a queue is never looked at beyond its room.
@@ -92,18 +113,25 @@ class Doorway:
             self.wake.update(name for name, room in rooms if room > 0)
         return held
 
-    def enter(self, task: NewTask) -> None:
-        """Let a task through all its gates."""
+    def enter(self, task: NewTask, attempt: int) -> None:
+        """Let an attempt of a task through all its gates."""
         for name in gates_of(task):
             gate = self.known[name]
-            if gate is not None:
+            if isinstance(gate, Fuse):
+                gate.enter(Lease(task.id, attempt), self.now)
+            elif gate is not None:
                 gate.begun += 1
                 self.passes.append((name, task.id, None if gate.settings.rate is None else self.now.wall))
 
     def charged(self) -> dict[str, Bucket]:
         """Return the counters that have changed."""
-        gates = [(name, gate) for name, gate in self.known.items() if gate is not None]
+        gates = [(name, gate) for name, gate in self.known.items() if isinstance(gate, Gate)]
         return {n: gate.charged(self.now) for n, gate in gates if gate.begun and gate.settings.rate is not None}
+
+    def tried(self) -> dict[str, Breaker]:
+        """Return the breakers, by name, that have let a probe through."""
+        fuses = [(name, gate) for name, gate in self.known.items() if isinstance(gate, Fuse)]
+        return {breaker_of(name): fuse.breaker for name, fuse in fuses if fuse.breaker is not fuse.met}
 
 
 def effective(own: Stored | None, parent: Stored | None) -> LimitSettings:

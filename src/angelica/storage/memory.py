@@ -12,11 +12,12 @@ from angelica.domain.lifecycle import Completion
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.errors import NotSupported
+from angelica.storage.memory_breakers import MemoryBreakers, record_call
 from angelica.storage.memory_cancel import cancel
 from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_holds import free, park_unmet
 from angelica.storage.memory_journal import annotate, append_log
-from angelica.storage.memory_limits import MemoryLimits, refill
+from angelica.storage.memory_limits import refill
 from angelica.storage.memory_reads import ahead, lines_of, page
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
@@ -45,7 +46,7 @@ from angelica.storage.protocol import (
 _exchanged: Final = maker(Exchanged)
 
 
-class MemoryStorage(MemoryLimits):
+class MemoryStorage(MemoryBreakers):
     """Everything in dicts and heaps behind one lock; gone when the process ends.
 
     It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
@@ -100,7 +101,9 @@ class MemoryStorage(MemoryLimits):
             if self._keep_ended is not None:
                 table.trim(self._keep_ended)
         self._ring()
-        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+        passed = table.gates.passed
+        gated = any(task.spec.id in passed for task in claimed) if passed else False
+        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
 
     async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
         with self._lock:
@@ -302,6 +305,8 @@ class MemoryStorage(MemoryLimits):
 def _end(table: Table, end: Completion, now: Now) -> bool:
     if table.end(end, now=now) is None:
         return False
+    if end.uses:
+        record_call(table, end, now=now)
     if end.then:
         submit(table, end.then, now=now)
     return True

@@ -10,6 +10,7 @@ from angelica.domain.gates import gates_of
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
+from angelica.storage.memory_fair import take_fairly
 from angelica.storage.memory_limits import refill
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_select import selected
@@ -52,7 +53,7 @@ class _Hand:
         self.worker = claim.worker
         self.select = claim.select
         self.now = now
-        self.doorway = Doorway(now) if table.gates.stored else None
+        self.doorway = Doorway(now) if table.gates.stored or table.gates.breakers else None
         self.running = table.holder(claim.worker).running
         self.claimed: list[Task] = []
         self.ended: list[Task] = []
@@ -79,6 +80,8 @@ class _Hand:
         if doorway is None:
             rows = self._take(queue, lanes, share, AGEING)
             return self._start(rows) < len(rows)
+        if doorway.fair(queue) is not None:
+            return self._take_fairly(doorway, queue, lanes, share)
         size = max(share, WINDOW) if doorway.parked else share
         rows = self._take(queue, lanes, size, doorway.ageing(queue))
         return self._judge(doorway, rows, share)
@@ -92,8 +95,27 @@ class _Hand:
         for gate, task_id, at in doorway.passes:
             gates.count(gate, task_id, at)
         gates.buckets.update(doorway.charged())
+        gates.breakers.update(doorway.tried())
+        gates.served.update(doorway.served)
         if doorway.wake:
             refill(self.table, doorway.wake, now=self.now)
+
+    def _take_fairly(self, doorway: Doorway, queue: str, lanes: Sequence[str], share: int) -> bool:
+        ageing = doorway.ageing(queue)
+        rows, owners = take_fairly(
+            self.table,
+            doorway,
+            queue,
+            lanes,
+            max(share, WINDOW) if doorway.parked else share,
+            ready=lambda mine: self._ready(queue, mine),
+            take=lambda mine, count: self._take(queue, mine, count, ageing),
+        )
+        before = len(self.claimed)
+        over = self._judge(doorway, rows, share)
+        for task in self.claimed[before:]:
+            doorway.serve(owners[task.id], task.id)
+        return over
 
     def _ready(self, queue: str, lanes: Sequence[str]) -> int:
         if self.select:
@@ -124,7 +146,7 @@ class _Hand:
                 self.table.park(row, held)
                 over = True
             elif started < share:
-                doorway.enter(row.spec)
+                doorway.enter(row.spec, row.attempt + 1)
                 started += self._start([row])
             else:
                 self.table.lanes.add_ready(row)

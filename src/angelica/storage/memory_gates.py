@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from angelica.domain.breaker import NEW, Breaker
 from angelica.domain.gates import parent_of
 from angelica.domain.limits import EMPTY, Bucket, LimitSettings
 from angelica.domain.limits import refund as give_back
+from angelica.storage.breaker_rules import breaker_of, is_breaker
 from angelica.storage.limit_rules import Doorway, Stored, effective
 from angelica.storage.protocol import LimitRow
 
@@ -24,6 +26,8 @@ class Gates:
         self.buckets: dict[str, Bucket] = {}
         self.passed: dict[str, dict[str, int | None]] = {}
         self.left: Counter[str] = Counter()
+        self.breakers: dict[str, Breaker] = {}
+        self.served: dict[str, int] = {}
         self._running: Counter[str] = Counter()
 
     def settings(self, gate: str) -> LimitSettings:
@@ -41,6 +45,9 @@ class Gates:
     def meet(self, doorway: Doorway, names: Iterable[str]) -> None:
         """Let a claim know gates."""
         for name in doorway.unknown(names):
+            if is_breaker(name):
+                doorway.meet_breaker(name, self.breakers.get(breaker_of(name), NEW))
+                continue
             doorway.meet(name, self.settings(name), self.buckets.get(name, EMPTY), self._running[name])
 
     def count(self, gate: str, task_id: str, at: int | None = None) -> None:
@@ -49,6 +56,10 @@ class Gates:
         if gate not in gates:
             gates[gate] = at
             self._running[gate] += 1
+
+    def running(self, gate: str) -> int:
+        """Return how many running tasks count at a gate."""
+        return self._running[gate]
 
     def forget(self, gate: str) -> None:
         """Forget what has begun at a gate."""

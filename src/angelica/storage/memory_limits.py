@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from angelica.clock import Now
 from angelica.domain.gates import gates_of, is_gate
 from angelica.domain.task import State
+from angelica.storage.breaker_rules import FREED, is_breaker
 from angelica.storage.limit_rules import Doorway, changed, first_of, is_queue
 from angelica.storage.memory_schedules import MemorySchedules
 from angelica.storage.memory_table import RANG_READY, Table
@@ -68,12 +69,13 @@ def refill(table: Table, wanted: Mapping[str, int], *, now: Now) -> int:
 def relieve(table: Table, *, now: Now, limit: int) -> Relieved:
     """Count who runs, free who may go on, and say when the next rate allows more."""
     gates = table.gates
-    if not (gates.stored or gates.passed or gates.buckets):
+    if not (gates.stored or gates.passed or gates.buckets or gates.breakers):
         return Relieved(0, None)
     _recount(table)
     held = sorted({rule for rule, _ in table.held_counts(1) if is_gate(rule)})
     queues = [name for name in gates.buckets if is_queue(name)]
-    count = refill(table, dict.fromkeys([*held, *queues], limit), now=now)
+    wanted = {gate: FREED if is_breaker(gate) else limit for gate in [*held, *queues]}
+    count = refill(table, wanted, now=now)
     doorway = Doorway(now)
     gates.meet(doorway, [*held, *queues])
     moments = [gate.frees_at(now) for gate in doorway.known.values() if gate is not None]

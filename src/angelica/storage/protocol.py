@@ -30,6 +30,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from angelica.clock import Now
+from angelica.domain.breaker import Breaker, Circuit
 from angelica.domain.fence import Fence
 from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
@@ -150,12 +151,14 @@ class Note:
 class Exchanged:
     """`accepted[i]` answers `ends[i]`; `claimed` are the tasks now held; `lapsed` were ended at the claim.
 
-    `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled).
+    `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled). `gated`:
+    some of the claimed count at a limit or as their tenant's, so what waits at the worker keeps others from it.
     """
 
     accepted: tuple[bool, ...]
     claimed: tuple[Task, ...] = ()
     lapsed: tuple[Task, ...] = ()
+    gated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +284,15 @@ class Relieved:
 
     count: int
     next_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """A breaker as the store knows it, and how many tasks it holds (10,000 at most are counted by some)."""
+
+    name: str
+    breaker: Breaker
+    held: int = 0
 
 
 CancelStatus = Literal["cancelled", "requested", "finished", "missing"]
@@ -595,6 +607,26 @@ class LimitStore(Protocol):
         ...
 
 
+class BreakerStore(Protocol):
+    """Circuit breakers: downstreams that tasks use (`extras.uses`), left alone while they fail (`domain.breaker`).
+
+    In the transaction that writes a completion its `call` is recorded at each breaker of its `uses`, if the fence let
+    it through. A claim takes a task only if all its breakers let it through, and the one that a half-open breaker
+    lets through is its probe; a task that one keeps back is held under its gate. When a breaker is half open one of
+    those it holds is freed, by `relieve` or by the end of the last probe; when it closes, all are.
+    """
+
+    async def force_breaker(
+        self, name: str, circuit: Circuit | None, *, now: Now, by: str = "", reason: str = ""
+    ) -> BreakerRow:
+        """Keep a breaker open or closed until told otherwise, or (None) make it as new; frees what may go on."""
+        ...
+
+    async def list_breakers(self) -> tuple[BreakerRow, ...]:
+        """Return the breakers that anything was recorded or set at, by name."""
+        ...
+
+
 class Reader(Protocol):
     """Reading; never blocks a writer."""
 
@@ -673,7 +705,9 @@ class Joined(Protocol):
         ...
 
 
-class Storage(TaskStore, ScheduleStore, JournalStore, ControlStore, LimitStore, Reader, Wakeups, Protocol):
+class Storage(
+    TaskStore, ScheduleStore, JournalStore, ControlStore, LimitStore, BreakerStore, Reader, Wakeups, Protocol
+):
     """Everything, with a life of its own."""
 
     async def open(self) -> None:

@@ -135,7 +135,11 @@ def full_row(task: NewTask, state: str) -> tuple[object, ...]:
 def extras_text(extras: Extras) -> str | None:
     """Return the stored text of the rare parts, None if there are none."""
     fields = {name: getattr(extras, name) for name in Extras.__slots__}
-    kept = {name: dict(value) if isinstance(value, Mapping) else value for name, value in fields.items() if value}
+    kept = {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in fields.items()
+        if value or (name == "tenant" and value is not None)
+    }
     return to_json(kept) if kept else None
 
 
@@ -144,8 +148,9 @@ def extras_of(text: str | None) -> Extras:
     if text is None:
         return NO_EXTRAS
     kept = {name: value for name, value in _decode(text).items() if name in Extras.__slots__}
-    if "limits" in kept:
-        kept["limits"] = tuple(kept["limits"])
+    for name in ("limits", "uses"):
+        if name in kept:
+            kept[name] = tuple(kept[name])
     return Extras(**kept)
 
 

@@ -45,6 +45,7 @@ class _CommandCode:
     executor = "command"
     concurrency = None
     custom_backoff = None
+    trip_on = ()
     context_parameter = None
 
 

@@ -151,6 +151,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
     until: int = 0
     reason: str = ""
     message: str = ""
+    blames: bool = True
+    leave_alone: int | None = None
 
 
 Down = Setup | Work
@@ -283,7 +285,10 @@ def ended_of(seq: int, outcome: Outcome, *, took: int, rss: int, usage: Usage) -
         case Succeeded():
             return Ended(seq, "succeeded", took, rss, usage, outcome.result)
         case Failed():
-            return Ended(seq, "failed", took, rss, usage, None, outcome.error, outcome.retry_after, outcome.final)
+            return Ended(
+                seq, "failed", took, rss, usage, None, outcome.error, outcome.retry_after, outcome.final,
+                blames=outcome.blames, leave_alone=outcome.leave_alone,
+            )  # fmt: skip
         case Snoozed():
             return Ended(seq, "snoozed", took, rss, usage, until=outcome.until)
         case Cancelled():
@@ -305,7 +310,9 @@ def outcome_of(ended: Ended) -> Outcome:
         case "succeeded":
             return Succeeded(ended.result, usage)
         case "failed" if ended.error is not None:
-            return Failed(ended.error, ended.retry_after, ended.final, usage)
+            return Failed(
+                ended.error, ended.retry_after, ended.final, usage, blames=ended.blames, leave_alone=ended.leave_alone
+            )
         case "snoozed":
             return Snoozed(ended.until, usage)
         case "cancelled":

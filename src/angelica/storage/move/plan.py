@@ -75,6 +75,8 @@ REST: Final = (
     RUNS,
     _table("limits", "gate", "declared override bucket"),
     _table("passes", "gate task_id", "at refund", flags="refund"),
+    _table("breakers", "name", "state"),
+    _table("tenants", "gate", "served"),
     _table("requests", "principal key", "route digest answer expires_at"),
 )
 """What is copied as a whole while the source is fenced."""

@@ -28,6 +28,7 @@ def is_plain(ends: Sequence[Completion], journal: Sequence[LogLine]) -> bool:
             or end.expired_by is not None
             or end.then
             or end.schedule_id is not None
+            or end.uses
             or end.usage is not None
         ):
             return False

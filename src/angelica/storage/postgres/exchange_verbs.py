@@ -46,7 +46,7 @@ class PostgresExchange(PostgresLimits):
         self._ring.committed(topics if any(accepted) else (), told=tell is not None)
         if taken is None or limited:  # one of those in line has lapsed, or has a limit
             reply = await self._exchange((), claim, now=now, journal=())
-            return _exchanged(tuple(accepted), reply.claimed, reply.lapsed)
+            return _exchanged(tuple(accepted), reply.claimed, reply.lapsed, reply.gated)
         return _exchanged(tuple(accepted), tuple(taken), ())
 
     async def _lanes(self, claim: Claim, now: Now) -> tuple[list[Lane], bool]:
@@ -72,14 +72,15 @@ class PostgresExchange(PostgresLimits):
             accepted = await write_ends(tx, ends, now=now) if ends else []
             claimed, lapsed = ([], []) if claim is None or apart else await claim_tasks(tx, claim, self._heads, now=now)
             await settle_runs(tx, now=now)
-            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed)), tx.left
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted)), tx.left
 
         reply, left = await self._write(work)
         self._counted.difference_update([end.task_id for end in ends])
         if not left and (claim is None or not apart):
             return reply
         more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))
-        return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed)
+        gated = reply.gated or more.gated
+        return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed, gated)
 
     async def _go_on(self, tx: PostgresTransaction, left: Counter[str], claim: Claim | None, now: Now) -> Exchanged:
         """Free whom the ended ones have made room for, then claim."""
@@ -88,4 +89,4 @@ class PostgresExchange(PostgresLimits):
             await refill(tx, left, now=now)
         claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, self._heads, now=now)
         await settle_runs(tx, now=now)
-        return _exchanged((), tuple(claimed), tuple(lapsed))
+        return _exchanged((), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted))

@@ -1,4 +1,4 @@
-"""The PostgreSQL storage's verbs for limits, and what this process knows of them for its claims."""
+"""The PostgreSQL storage's verbs for limits and breakers, and what this process knows of them for its claims."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from angelica.clock import Now
+from angelica.domain.breaker import Circuit
 from angelica.domain.gates import parts_of
 from angelica.storage.limit_rules import effective
 from angelica.storage.postgres.heads import Level
 from angelica.storage.postgres.schedule_verbs import PostgresSchedules
 from angelica.storage.postgres.transaction import PostgresStatements
-from angelica.storage.protocol import LimitPut, LimitRow, Relieved
+from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved
 from angelica.storage.rows import from_json
-from angelica.storage.verbs import limits
+from angelica.storage.verbs import breakers, limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Known:
 
 
 class PostgresLimits(PostgresSchedules):
-    """The part of the PostgreSQL storage that is its `LimitStore`.
+    """The part of the PostgreSQL storage that is its `LimitStore` and `BreakerStore`.
 
     `_known` is as of the last claim; the statement that claims refuses where it is not so any more. `_counted` are
     tasks that count at gates, as far as this process has counted them: their ends go the longer way. Whoever is missing
@@ -57,6 +58,16 @@ class PostgresLimits(PostgresSchedules):
     async def list_limits(self) -> tuple[LimitRow, ...]:
         return await self._read(limits.list_limits)
 
+    async def force_breaker(
+        self, name: str, circuit: Circuit | None, *, now: Now, by: str = "", reason: str = ""
+    ) -> BreakerRow:
+        return await self._write(
+            partial(limits.force_breaker, name=name, circuit=circuit, now=now, by=by, reason=reason)
+        )
+
+    async def list_breakers(self) -> tuple[BreakerRow, ...]:
+        return await self._read(breakers.list_breakers)
+
     async def _learn(self, db: PostgresStatements, levels: Sequence[Level]) -> Known:
         """Return what is known of limits, read again where the edition is another."""
         if levels and levels[0].edition != self._known.edition:
@@ -73,6 +84,6 @@ async def _read_known(db: PostgresStatements, edition: str | None) -> Known:
             paused.add(name)
         if settings.gates and kind == "function":
             functions.append(name)
-        if (settings.gates or settings.ageing is not None) and kind == "queue":
+        if (settings.gates or settings.ageing is not None or settings.fair is not None) and kind == "queue":
             queues.add(name)
     return Known(edition, frozenset(queues), tuple(functions), frozenset(paused))

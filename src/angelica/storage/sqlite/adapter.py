@@ -116,7 +116,8 @@ class SqliteStorage(SqliteLimits):
                 await refill(tx, left, now=now)
             claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
             await settle_runs(tx, now=now)
-            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed))
+            gated = any(task.spec.id in tx.counted for task in claimed) if tx.counted else False
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
 
         return await self._write(work)
 

@@ -197,4 +197,4 @@ class _Hand:
 def is_limited(row: Row, shut: AbstractSet[str]) -> bool:
     """Whether a row has gates besides its queue's to pass; may be wrong to say so."""
     extras = None if row[14] is None else row[14][4]
-    return f"function:{row[1]}" in shut or (extras is not None and '"limits":' in extras)
+    return f"function:{row[1]}" in shut or (extras is not None and ('"limits":' in extras or '"uses":' in extras))

@@ -9,8 +9,10 @@ from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import TERMINAL, NewTask, State, TaskError
+from angelica.storage.limit_rules import VERSION
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import error_text, to_json, usage_text
+from angelica.storage.verbs.breakers import record_calls
 from angelica.storage.verbs.limits import leave
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -27,9 +29,14 @@ async def write_ends(tx: Transaction, ends: Sequence[Completion], *, now: Now) -
     if schedules:
         # Before the rows: whoever fires a schedule takes them in this order.
         await tx.lock("schedules", [name for name in schedules if name is not None])
+    used = any(end.uses for end in ends)
+    if used:  # before the rows: whoever holds this lock waits for no row of an attempt that runs
+        await tx.lock("limits", [VERSION])
     accepted = await _write(tx, ends, now, turned)
     ended = [end for end, done in zip(ends, accepted, strict=True) if done]
     await leave(tx, [end.task_id for end in ended], {end.task_id for end in ended if end.outcome == "released"})
+    if used:
+        await record_calls(tx, [end for end in ended if end.uses], now=now)
     if turned or schedules:
         _note_runs(tx, ends, accepted, turned)
         await settle_runs(tx, now=now)

@@ -8,12 +8,13 @@ from typing import Any
 from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.gates import gates_of
-from angelica.domain.lanes import may_take
+from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.task import Task, TaskError
 from angelica.storage.limit_rules import MOST_HELD, VERSION, WINDOW, Doorway
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
+from angelica.storage.verbs.fair import rows_in_turn, sort_out
 from angelica.storage.verbs.limits import close, meet
 from angelica.storage.verbs.transaction import Transaction, Value
 from angelica.storage.verbs.waiting import cancel_waiting
@@ -56,6 +57,7 @@ class _Hand:
 
     def __init__(self, tx: Transaction, claim: Claim, now: Now) -> None:
         self.tx = tx
+        self.claim = claim
         self.worker = claim.worker
         self.select = (to_json(dict(claim.select)),) if claim.select else ()
         self.now = now
@@ -77,12 +79,28 @@ class _Hand:
 
     async def take(self, queue: str, share: int, levels: Sequence[tuple[str, int, int]]) -> bool:
         """Take up to `share` rows of these levels of a queue; say whether any of those looked at were ended or held."""
+        header = self.doorway.fair(queue)
+        if header is not None:
+            return await self._take_fairly(queue, share, levels, header)
         size = max(share, WINDOW) if self.doorway.parked else share
         rows: list[Row] = []
         for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
             if len(rows) < size:
                 rows += await self._look("rows", queue, lane, priority, size - len(rows))
         return await self._judge(rows, share)
+
+    async def _take_fairly(self, queue: str, share: int, levels: Sequence[tuple[str, int, int]], header: str) -> bool:
+        if await sort_out(self.tx, queue, levels, header):
+            kind = kind_of(levels[0][0])
+            found = await self.tx.levels([kind], [queue], self.claim.select)
+            levels = [(lane, n, oldest) for lane, _, n, oldest in found if may_take(lane, self.claim.offer)]
+        size = max(share, WINDOW) if self.doorway.parked else share
+        rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, size, self._look)
+        before = len(self.claimed)
+        over = await self._judge(rows, share)
+        for task in self.claimed[before:]:
+            self.doorway.serve(owners[task.id], task.id)
+        return over
 
     async def _look(self, what: str, *values: Value) -> list[Any]:
         """Return what a statement says of the ready rows, or of those that have the labels."""
@@ -103,7 +121,7 @@ class _Hand:
             if gate is not None:
                 held.append((task.id, gate))
             elif len(begun) < share:
-                self.doorway.enter(task.spec)
+                self.doorway.enter(task.spec, task.attempt + 1)
                 begun.append(claimed_of(row, self.worker))
         await self._start(begun)
         if held:

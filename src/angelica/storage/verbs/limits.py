@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from angelica.clock import Now
+from angelica.domain.breaker import NEW, Circuit
 from angelica.domain.claims import rank_levels
 from angelica.domain.gates import is_gate, parent_of
 from angelica.domain.limits import EMPTY, Bucket, refund
+from angelica.storage.breaker_rules import FREED, breaker_of, freed, is_breaker
 from angelica.storage.limit_rules import VERSION, Doorway, Stored, changed, effective, governs, is_queue, with_parents
-from angelica.storage.protocol import LimitPut, LimitRow, Relieved, Topic
+from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved, Topic
 from angelica.storage.rows import from_json, to_json
+from angelica.storage.verbs.breakers import breakers_of, list_breakers, put_breakers
+from angelica.storage.verbs.fair import put_served
 from angelica.storage.verbs.transaction import Freed, Statements, Transaction
 
 _ALL = 1_000
@@ -64,6 +68,12 @@ async def list_limits(db: Statements) -> tuple[LimitRow, ...]:
 async def meet(tx: Transaction, doorway: Doorway, names: Iterable[str]) -> None:
     """Let a claim know gates as they stand."""
     unknown = doorway.unknown(names)
+    fuses = [name for name in unknown if is_breaker(name)]
+    if fuses:
+        breakers = await breakers_of(tx, [breaker_of(name) for name in fuses])
+        for name in fuses:
+            doorway.meet_breaker(name, breakers.get(breaker_of(name), NEW))
+        unknown = [name for name in unknown if not is_breaker(name)]
     if not unknown:
         return
     stored, buckets = await _stored(tx, with_parents(unknown))
@@ -82,6 +92,8 @@ async def close(tx: Transaction, doorway: Doorway, *, now: Now) -> None:
     if doorway.passes:
         await _put_passes(tx, doorway.passes)
     await put_buckets(tx, doorway.charged())
+    await put_breakers(tx, doorway.tried())
+    await put_served(tx, doorway)
     if doorway.wake:
         await refill(tx, doorway.wake, now=now)
 
@@ -133,11 +145,24 @@ async def relieve(tx: Transaction, *, now: Now, limit: int) -> Relieved:
     await _recount(tx, now)
     held = [rule for rule in await tx.rows("held_rules") if is_gate(rule)]
     gates = [*held, *await tx.rows("rated_queues")]
-    count = await refill(tx, dict.fromkeys(gates, limit), now=now)
+    wanted = {gate: FREED if is_breaker(gate) else limit for gate in gates}
+    count = await refill(tx, wanted, now=now)
     doorway = Doorway(now)
     await meet(tx, doorway, gates)
     moments = [gate.frees_at(now) for gate in doorway.known.values() if gate is not None]
     return Relieved(count, min((moment for moment in moments if moment is not None), default=None))
+
+
+async def force_breaker(
+    tx: Transaction, *, name: str, circuit: Circuit | None, now: Now, by: str, reason: str
+) -> BreakerRow:
+    """Write what an operator sets a breaker to, and free what may go on."""
+    await tx.lock("limits", [VERSION])
+    before = (await breakers_of(tx, [name])).get(name, NEW)
+    after = before.force(circuit, now, by=by, reason=reason)
+    await put_breakers(tx, {name: after})
+    await refill(tx, freed({name: before}, {name: after}, now=now), now=now)
+    return next(row for row in await list_breakers(tx) if row.name == name)
 
 
 async def passes_apart(db: Statements) -> list[str]:

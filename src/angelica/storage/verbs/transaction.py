@@ -72,7 +72,8 @@ class Transaction(Statements, Protocol):
     `careful` is set when the first try clashed: verbs then look before they write. `topics` are what it has to ring
     for after the commit. `over` are the runs of schedules that have ended in this call and are still to be settled,
     `left` how many have left each gate of a limit and are still to be replaced. `counted` are the tasks that have been
-    counted at gates, `freed` those that a gate held and holds no more.
+    counted at gates, `freed` those that stand ready in the middle of a lane: a gate held them,
+    or they had no lane of their tenant's.
     """
 
     careful: bool

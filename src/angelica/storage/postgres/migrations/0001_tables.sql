@@ -165,6 +165,20 @@ create table angelica.passes (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 create index passers on angelica.passes (task_id);
 
+-- Circuit breakers.
+create table angelica.breakers (
+    name text collate "C" primary key,
+    state text not null -- JSON
+) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+
+-- When each tenant of a fair queue was served last.
+create table angelica.tenants (
+    gate text collate "C" primary key,
+    served bigint not null
+) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+
 create table angelica.meta (
     key text collate "C" primary key,
     value text not null

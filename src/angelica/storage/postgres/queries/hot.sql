@@ -289,7 +289,9 @@ from ${lanes} cross join lateral (
     select t.ctid as place,
         ${late} or (select value from angelica.meta where key = 'limits') is distinct from $25::text
         or ($25 is not null and (
-            t.function = any ($26::text[]) or (t.extras is not null and strpos(t.extras, '"limits":') > 0)
+            t.function = any ($26::text[]) or (
+                t.extras is not null and (strpos(t.extras, '"limits":') > 0 or strpos(t.extras, '"uses":') > 0)
+            )
         )) as late
     ${in_lane}
 ) r

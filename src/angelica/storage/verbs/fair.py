@@ -1,0 +1,61 @@
+"""Fair queues: rows get their tenants' lanes, and a claim takes of each tenant in turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from angelica.domain.claims import rank_levels
+from angelica.domain.lanes import tenant_lane
+from angelica.storage.fair_rules import SORTED, Level, by_tenant, is_sorted, order_of, woven
+from angelica.storage.limit_rules import Doorway
+from angelica.storage.rows import extras_of, to_json
+from angelica.storage.verbs.transaction import Freed, Transaction
+
+Look = Callable[..., Awaitable[list[Any]]]
+
+
+async def sort_out(tx: Transaction, queue: str, levels: Sequence[Level], header: str) -> bool:
+    """Put rows that stand in no tenant's lane into one; say whether there were any."""
+    left = SORTED
+    moved: list[Freed] = []
+    for lane in sorted({lane for lane, _, _ in levels if not is_sorted(lane)}):
+        rows = await tx.rows("unsorted", queue, lane, left) if left else []
+        for task_id, text, priority, run_at in rows:
+            own = tenant_lane(lane, extras_of(text).headers.get(header, ""))
+            moved.append(Freed(task_id, own, queue, priority, run_at))
+        left -= len(rows)
+    if moved:
+        await tx.run("sort_out", to_json([row[:2] for row in moved]))
+        tx.freed += moved  # their lane may be known to begin behind them
+    return bool(moved)
+
+
+async def rows_in_turn(
+    tx: Transaction, doorway: Doorway, queue: str, levels: Sequence[Level], share: int, look: Look
+) -> tuple[list[Any], dict[str, str]]:
+    """Return up to `share` ready rows in the order of turn, and the gate of each one's tenant."""
+    tenants = by_tenant(queue, levels)
+    ready: dict[str, int] = {}
+    for gate, mine in tenants.items():
+        lanes = dict.fromkeys(lane for lane, _, _ in mine)
+        ready[gate] = min(sum([(await look("count", queue, lane, share))[0] for lane in lanes]), share)
+    names = to_json(list(tenants))
+    running = {gate: n + doorway.running[gate] for gate, n in await tx.rows("count_passes", names)}
+    served = {**dict(await tx.rows("served_of", names)), **doorway.served}
+    order = order_of(ready, running, served, share)
+    rows: dict[str, list[Any]] = {}
+    for gate, count in Counter(order).items():
+        found = rows[gate] = []
+        for lane, priority in rank_levels(tenants[gate], now=doorway.now, ageing=doorway.ageing(queue)):
+            if len(found) < count:
+                found += await look("rows", queue, lane, priority, count - len(found))
+    owners = {row[0]: gate for gate, found in rows.items() for row in found}
+    return woven(order, rows), owners
+
+
+async def put_served(tx: Transaction, doorway: Doorway) -> None:
+    """Write down when which tenant was served last."""
+    if doorway.served:
+        await tx.run("put_served", to_json(list(doorway.served.items())))

@@ -124,7 +124,9 @@ def test_it_has_three_descriptors_and_an_empty_stdin(directory):
 
 def test_its_signals_are_as_a_program_expects_them(directory):
     done = run(directory, "/bin/sh", "-c", "grep -E 'Sig(Ign|Blk)' /proc/self/status")
-    assert [line.split()[1] for line in done.out] == ["0" * 16] * 2
+    # 32 and 33 are the C library's own: its posix_spawn, which `make` uses, leaves them ignored in all that follows.
+    own = 1 << 31 | 1 << 32
+    assert [int(line.split()[1], 16) & ~own for line in done.out] == [0, 0]
 
 
 def test_its_directories_are_private_and_hold_its_files(directory, tmp_path):

@@ -56,7 +56,9 @@ def here(tmp_path: Path) -> Path:
 def run(here: Path, end: Ending, *options: str) -> tuple[int, list[dict[str, Any]]]:
     """Run the inner tests, `end` them when both have begun, return the exit code and what they told."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.postgres.fixtures", "--rootdir", here, *options, here]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that is installed here takes a second to load, each time
+    plugins = ["-p", "tests.postgres.fixtures", "-p", "xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--rootdir", here, *options, here]
     with (here / "output").open("wb") as output:
         inner = subprocess.Popen(
             [str(part) for part in command],

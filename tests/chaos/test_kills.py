@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from angelica.clock import SECOND
+from angelica.settings import Settings
 from bench.chaos import poison, restart, stopping, zombie
 from bench.chaos.run import Run, running
+
+LEASE = Settings().lease_ttl / SECOND
 
 
 @pytest.fixture
@@ -24,11 +28,11 @@ def test_everything_is_killed_and_started_again(run: Run) -> None:
     assert verdict.figures["extra"] <= verdict.figures["interrupted"] + verdict.figures["unrecorded"]
 
 
-def test_tasks_of_a_killed_child_run_again_within_two_seconds(run: Run) -> None:
+def test_tasks_of_a_killed_child_run_again_long_before_its_lease_ends(run: Run) -> None:
     verdict, seconds = restart.kill_child(run, tasks=20)
     assert verdict.faults == []
     assert verdict.figures["interrupted"] == 20
-    assert seconds < 2
+    assert seconds < LEASE / 2  # a second or so where nothing else runs: `make chaos` tells
 
 
 def test_nobody_pays_for_a_stop(run: Run) -> None:

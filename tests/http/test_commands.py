@@ -141,6 +141,20 @@ def test_what_is_larger_than_every_live_worker_is_accepted_with_a_warning(client
     assert len(batch["items"][0]["warnings"]) == 1
 
 
+def test_what_a_command_needs_is_in_its_table_unless_the_task_says_it(house: House) -> None:
+    command = Command("train", "python train.py --epoch {int}", "/usr/bin/python3", resources={"cpu": 64.0})
+    house.settings.commands = AllowList([command])
+    house.claim_nothing(cpu=2.0, memory=1 << 30, functions=("command:train",))
+    with house.client() as client:
+        default = client.post("/tasks", json={"command": TRAIN, "task_id": "default"}).json()
+        assert "needs 64 CPUs" in default["warnings"][0]
+        assert client.get("/tasks/default?fields=resources").json()["resources"] == {"cpu": 64.0}
+        for said in ({"cpu": 1.0}, {}):
+            made = client.post("/tasks", json={"command": TRAIN, "resources": said}).json()
+            assert "warnings" not in made
+            assert client.get(f"/tasks/{made['task_id']}?fields=resources").json()["resources"] == said
+
+
 def test_the_document_knows_of_commands(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert schemas["NewTask"]["oneOf"] == [{"required": ["name"]}, {"required": ["command"]}]

@@ -128,7 +128,7 @@ class Service:
         """
         asked = [await self._resolve(draft) for draft in drafts]
         replies = await self._intake.take(asked, request=request, atomic=atomic, parent=current_parent())
-        return await warned(replies, self._storage) if any(draft.options.resources for draft in drafts) else replies
+        return await warned(replies, self._storage) if any(map(_needs_much, asked)) else replies
 
     async def submit_one(
         self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
@@ -327,6 +327,11 @@ class Service:
         except AngelicaError as error:
             return error
         return Asked(target, draft.args, draft.kwargs, options, headers=draft.headers, created_by=draft.created_by)
+
+
+def _needs_much(asked: Asked | Exception) -> bool:
+    """Whether a call says, or its function declares, what it needs of a machine."""
+    return isinstance(asked, Asked) and bool(asked.options.resources or asked.target.defaults.resources)
 
 
 def _not_found(task_id: str) -> NotFound:

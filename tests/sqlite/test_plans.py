@@ -76,6 +76,8 @@ PLANS: dict[str, list[str]] = {
     "outdated_rows": ["SEARCH tasks USING INDEX retained"],
     "delete_rows": IDS_ALONE,
     "ahead": ["SEARCH tasks USING COVERING INDEX ready"],
+    "measured_runs": ["SEARCH tasks USING INDEX measured"],
+    "unmeasured_runs": ["SCAN tasks USING INDEX listing"],  # as far as its limit
 }
 
 
@@ -157,6 +159,8 @@ HOT: dict[str, tuple[Any, ...]] = {
     "parked_lanes": (),
     "ready_lanes": (),
     "held_counts": (10_000,),
+    "measured_runs": ("f", 200),
+    "unmeasured_runs": ("f", 200, 1000),
     "tasks_by_ids": (to_json(["succeeded000000000001", "nothing"]),),
 }
 

@@ -426,6 +426,7 @@ class Player:
                 "workers": await storage.list_workers(),
                 "functions": await storage.list_functions(),
                 "held": await storage.count_held(),
+                "recent": await storage.recent_attempts("f", limit=5, among=8),
             }
 
         return self.run(read())

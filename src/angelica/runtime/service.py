@@ -27,6 +27,7 @@ from angelica.runtime.joining import Joining
 from angelica.runtime.limits_desk import LimitsDesk
 from angelica.runtime.options import Options
 from angelica.runtime.predict import with_start
+from angelica.runtime.records import Records
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.submit import Asked, TaskMaker, current_parent
 from angelica.runtime.waiting import Waiting
@@ -106,6 +107,7 @@ class Service:
         self.fleet = Fleet(storage)
         self.breakers = Breakers(storage, clock)
         self.limits = LimitsDesk(storage, clock)
+        self.records = Records(storage, settings, clock)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,

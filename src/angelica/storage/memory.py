@@ -18,7 +18,7 @@ from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_holds import free, park_unmet
 from angelica.storage.memory_journal import annotate, append_log
 from angelica.storage.memory_limits import refill
-from angelica.storage.memory_reads import ahead, lines_of, page
+from angelica.storage.memory_reads import ahead, lines_of, page, recent
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
 from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
@@ -260,6 +260,10 @@ class MemoryStorage(MemoryBreakers):
         with self._lock:
             row = self._table.rows.get(task_id)
             return tuple(row.attempts or ()) if row is not None else ()
+
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        with self._lock:
+            return recent(self._table.rows.values(), function, limit=limit, among=among)
 
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         with self._lock:

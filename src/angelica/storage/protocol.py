@@ -649,6 +649,15 @@ class Reader(Protocol):
 
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]: ...
 
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        """Return the latest attempts of a function that had begun, of tasks that have ended; the latest end first.
+
+        One that succeeded has the outcome `succeeded`. They are those of at most `limit` tasks, the latest that ended:
+        first of those that were measured (`usage`), which are found at once; where these are fewer, also of those that
+        were not and are `among` so many tasks of the store that came last.
+        """
+        ...
+
     async def list_functions(self) -> tuple[FunctionRow, ...]: ...
 
     async def list_workers(self) -> tuple[WorkerRow, ...]: ...

@@ -191,6 +191,9 @@ class SqliteStorage(SqliteLimits):
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
         return await self._read(partial(reads.read_attempts, task_id=task_id))
 
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        return await self._read(partial(reads.recent_attempts, function=function, limit=limit, among=among))
+
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._read(reads.list_functions)
 

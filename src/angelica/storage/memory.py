@@ -178,6 +178,7 @@ class MemoryStorage(MemoryBreakers):
             for worker, holder in list(table.holders.items()):
                 if not holder.running and holder.seen_at <= now.wall - DAY:
                     del table.holders[worker]
+            table.gates.forget_tenants(now.wall, limit)
             fires = self._book.prune_fires(now.wall, limit)
             for name in self._book.ended(now.wall):
                 if name not in table.runs:

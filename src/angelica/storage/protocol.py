@@ -409,7 +409,8 @@ class TaskStore(Protocol):
         """Delete what has been kept long enough; return how much of what there was most of (`limit`: call again).
 
         That is ended tasks past `retain_until`, old requests, workers gone for a day, fire records past their time,
-        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted.
+        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted. Tenants
+        of fair queues who were not served for a day are forgotten, those among the next `limit` of all of them.
         """
         ...
 

@@ -47,6 +47,7 @@ from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
+from angelica.storage.verbs.fair import has_tenants, prune_tenants
 from angelica.storage.verbs.submit import submit
 
 _SYNCHRONOUS: Final = "select current_setting('synchronous_commit')"
@@ -123,6 +124,8 @@ class PostgresStorage(PostgresExchange):
                 tx.count(queue, state, n)
             return await upkeep.prune(tx, now=now, limit=limit)
 
+        if await self._read(has_tenants):
+            await self._write(partial(prune_tenants, now=now, limit=limit))
         return await self._write(work)
 
     # --- what a running attempt leaves behind ---

@@ -52,6 +52,7 @@ from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.fair import has_tenants, prune_tenants
 from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -151,6 +152,8 @@ class SqliteStorage(SqliteLimits):
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
         if await self._read(has_stale_runs):
             await self._write(partial(settle_stale_runs, now=now))
+        if await self._read(has_tenants):
+            await self._write(partial(prune_tenants, now=now, limit=limit))
         return await self._write(partial(upkeep.prune, now=now, limit=limit))
 
     # --- what a running attempt leaves behind ---

@@ -65,10 +65,10 @@ class Zygote:
 
 def main() -> None:
     """Serve one call after the other until the socket ends."""
-    import importlib  # noqa: PLC0415 - only here: the caller imports this module too
+    import importlib
 
-    from angelica.cli import main as command_line  # noqa: PLC0415
-    from angelica.cli.root import COMMANDS  # noqa: PLC0415
+    from angelica.cli import main as command_line
+    from angelica.cli.root import COMMANDS
 
     for name in (*PRELOADED, *(module for module, _ in COMMANDS.values())):
         importlib.import_module(name)

@@ -155,7 +155,7 @@ HOT: dict[str, tuple[Any, ...]] = {
     "next_due": (),
     "held_leases": ("w",),
     "expired_rows": (NOW, "boot", 100),
-    "parked_rows": ("unknown_function", to_json(["f", "g"])),
+    "parked_rows": ("unknown_function", to_json(["f", "g"]), 1_000),
     "parked_lanes": (),
     "ready_lanes": (),
     "held_counts": (10_000,),

@@ -211,13 +211,14 @@ class BeatReply:
     """`lost`: held by the worker in vain; `cancel`: running tasks whose cancel was requested, with the reason.
 
     `strays`: running under this worker's name but not in `held` (a claim whose reply was lost). `control`: what this
-    worker is to do.
+    worker is to do. `more`: as many as may be were freed, and others may be left (`free_held`).
     """
 
     lost: tuple[Lease, ...] = ()
     cancel: tuple[tuple[str, str], ...] = ()
     strays: tuple[Task, ...] = ()
     control: Control = "run"
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,12 +367,20 @@ class TaskStore(Protocol):
         """Write log lines, then the completions of what ended, then claim what fits, in one transaction."""
         ...
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         """Register or renew a worker and compare what it holds with the store.
 
-        A worker that is to run frees what was held for want of one like it: as `unknown_function` rows of functions
-        that it knows (from then on only workers that know the function see them: `domain.lanes.known_lane`), and as
-        `no_capable_worker` rows of lanes that it may take. `started_at` is written for `started`.
+        A worker that is to run frees what was held for want of one like it, as `free_held` does. `started_at` is
+        written for `started`.
+        """
+        ...
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        """Free what was held for want of a worker like this one; return how many, `limit` if others may be left.
+
+        First `unknown_function` rows of its functions, by function and id (from then on only workers that know the
+        function see them: `domain.lanes.known_lane`), then `no_capable_worker` rows of lanes that it may take, by lane
+        and id.
         """
         ...
 

@@ -47,7 +47,7 @@ from angelica.storage.wrap_workers import WrappedWorkers
 T = TypeVar("T")
 
 _WRITES: Final = (
-    "enqueue_many exchange heartbeat end_worker promote_due park_unmet cancel_many delete_tasks prune "
+    "enqueue_many exchange heartbeat free_held end_worker promote_due park_unmet cancel_many delete_tasks prune "
     "append_logs annotate put_functions control_workers"
 )
 WRITES: Final = SCHEDULE_WRITES | LIMIT_WRITES | frozenset(_WRITES.split())

@@ -41,6 +41,7 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
+    WorkerInfo,
     WorkerRow,
 )
 from angelica.storage.report import CheckReport
@@ -95,8 +96,11 @@ class PostgresStorage(PostgresExchange):
         work = partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request)
         return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._write(partial(worker_verbs.beat, told=beat))
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
+        return await self._write(partial(worker_verbs.beat, told=beat, limit=limit))
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        return await self._write(partial(worker_verbs.free_held, worker=worker, limit=limit))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         return await self._write(partial(worker_verbs.end_worker, worker=worker))

@@ -35,6 +35,7 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
+    WorkerInfo,
     WorkerRow,
 )
 from angelica.storage.report import CheckReport
@@ -122,12 +123,15 @@ class SqliteStorage(SqliteLimits):
 
         return await self._write(work)
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         async def work(tx: Transaction) -> BeatReply:
             await self._clock.agree(tx)
-            return await worker_verbs.beat(tx, beat)
+            return await worker_verbs.beat(tx, beat, limit=limit)
 
         return await self._write(work)
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        return await self._write(partial(worker_verbs.free_held, worker=worker, limit=limit))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         return await self._write(partial(worker_verbs.end_worker, worker=worker))

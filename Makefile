@@ -50,6 +50,7 @@ chaos: $(STAMP)  ## kill, stop and corrupt things while tasks run, and prove tha
 	@$(BIN)/python -m bench.chaos.tickers
 	@tools/servers.sh
 	@$(BIN)/python -m bench.chaos.postgres
+	@$(BIN)/python -m bench.chaos.limited
 
 docs: $(STAMP)  ## build the documentation into site/
 	@$(BIN)/zensical build --clean

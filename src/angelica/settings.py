@@ -130,7 +130,8 @@ class Settings:
     fair_queues: Mapping[str, str] = option(
         NOTHING,
         options.labels,
-        'Queues shared evenly by the tenants that a header names: `{mail = "tenant"}`.',
+        'Queues shared evenly by the tenants that a header names: `{mail = "tenant"}`. It stands until the header is '
+        "`none`.",
         shown="none",
     )
     lease_ttl: int = option(

@@ -37,6 +37,15 @@ def test_a_text_becomes_the_program_and_its_words() -> None:
     assert argv("t --epoch={int:1..}", "t --epoch=7") == (PYTHON, "--epoch=7")
 
 
+def test_a_command_says_what_its_tasks_need() -> None:
+    table = {"pattern": "x", "program": PYTHON, "resources": {"cpu": 2, "memory": "64MiB"}}
+    assert read_commands({"x": table}).match("x").command.resources == {"cpu": 2.0, "memory": 64 << 20}
+    for wrong in (2, {}, {"gpu": 1}, {"cpu": 0}, {"memory": "1KB"}):
+        with pytest.raises(InvalidValue) as refused:
+            read_commands({"x": {**table, "resources": wrong}})
+        assert refused.value.field == "/commands/x/resources"
+
+
 def test_without_commands_they_are_off() -> None:
     with pytest.raises(CommandsDisabled):
         AllowList().match("python train.py")

@@ -181,6 +181,12 @@ def test_functions_and_workers(client: TestClient, house: House) -> None:
     function = client.get("/functions/add").json()
     assert set(function["schema"]["properties"]) >= {"a", "b"}
     assert function["versions"] == [1]
+    assert function["suggestion"] == {
+        "text": function["suggestion"]["text"], "runs": 0, "needed": 10, "measured": 0, "stopped": 0, "timeout": None,
+        "resources": None,
+        "seen": {"run_time": None, "cpu_seconds": None, "cpu_share": None, "peak_memory": None},
+    }  # fmt: skip
+    assert function["suggestion"]["text"].startswith("Not enough runs yet: none of the 10")
     assert client.get("/functions/none").status_code == 404
     assert client.get("/workers").json()["items"][0]["worker_id"] == "w-1"
 

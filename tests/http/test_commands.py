@@ -141,6 +141,44 @@ def test_what_is_larger_than_every_live_worker_is_accepted_with_a_warning(client
     assert len(batch["items"][0]["warnings"]) == 1
 
 
+def test_what_a_command_needs_is_in_its_table_unless_the_task_says_it(house: House) -> None:
+    command = Command("train", "python train.py --epoch {int}", "/usr/bin/python3", resources={"cpu": 64.0})
+    house.settings.commands = AllowList([command])
+    house.claim_nothing(cpu=2.0, memory=1 << 30, functions=("command:train",))
+    with house.client() as client:
+        default = client.post("/tasks", json={"command": TRAIN, "task_id": "default"}).json()
+        assert "needs 64 CPUs" in default["warnings"][0]
+        assert client.get("/tasks/default?fields=resources").json()["resources"] == {"cpu": 64.0}
+        for said in ({"cpu": 1.0}, {}):
+            made = client.post("/tasks", json={"command": TRAIN, "resources": said}).json()
+            assert "warnings" not in made
+            assert client.get(f"/tasks/{made['task_id']}?fields=resources").json()["resources"] == said
+
+
+def test_a_command_is_shown_with_the_limits_that_its_runs_suggest(client: TestClient, house: House) -> None:
+    assert client.get("/functions/command:none").status_code == 404
+    shown = client.get("/functions/command:train").json()
+    assert (shown["executor"], shown["doc"], shown["schema"], shown["defaults"]) == (
+        "command", "python train.py --epoch {int}", None, None,
+    )  # fmt: skip
+    assert shown["suggestion"]["runs"] == 0
+    for _ in range(10):
+        client.post("/tasks", json={"command": TRAIN})
+        house.end(house.claim(), Succeeded('{"exit_code":0}', usage=Usage(0.5, 100 << 20, "cgroup v2")))
+    made = client.get("/functions/command:train").json()["suggestion"]
+    assert (made["runs"], made["timeout"], made["resources"]) == (10, 2.0, {"cpu": 0.6, "memory": 128 << 20})
+    assert made["seen"]["peak_memory"] == {"p95": 100 << 20, "max": 100 << 20}
+    assert made["text"] == 'timeout = "2s", cpu = 0.6, memory = "128MiB" (from the latest 10 runs).'
+    assert client.patch("/functions/command:train", json={"max_running": 1}).json()["limits"]["max_running"] == 1
+
+
+def test_a_command_of_another_configuration_is_shown_if_a_worker_has_it(house: House) -> None:
+    house.claim_nothing(functions=("command:far",))
+    with house.client() as client:
+        assert client.get("/functions/command:far").json()["doc"] == ""
+        assert client.get("/functions/command:near").status_code == 404
+
+
 def test_the_document_knows_of_commands(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert schemas["NewTask"]["oneOf"] == [{"required": ["name"]}, {"required": ["command"]}]

@@ -143,5 +143,6 @@ def test_a_queue_is_shared_by_tenants(client: TestClient, house: House) -> None:
     reply = house.do(house.storage.exchange([], claim, now=house.clock.now()))
     assert ({task.id for task in reply.claimed}, reply.gated) == ({big[0], small}, True)
     assert client.patch("/queues/default", json={"fair": None}).json()["fair"] is None
-    for wrong in ("", 7, "a\nb", "x" * 200):
+    assert client.patch("/queues/default", json={"fair": False}).json()["fair"] is None
+    for wrong in ("", 7, True, "a\nb", "x" * 200):
         assert pointers(client.patch("/queues/default", json={"fair": wrong})) == ["/fair"]

@@ -13,6 +13,7 @@ from tests.storage.world import START, worker_info
 HOUR = 3_600_000_000
 FEW = 500
 SCHEDULES = 20_000
+MEASURED = """case when n % 50 = 0 then '[0.5,1048576,"vmhwm"]' end"""
 FORGET = (
     "delete from pg_statistic using pg_class where oid = starelid and relnamespace = 'angelica'::regnamespace",
     "update pg_class set reltuples = -1, relpages = 0 where relnamespace = 'angelica'::regnamespace",
@@ -21,11 +22,11 @@ FORGET = (
 TASKS = """
 insert into angelica.tasks (
     id, function, version, queue, executor, priority, state, run_at, created_at, attempt, revision, worker, started_at,
-    finished_at, retain_until, trace_id, payload, policy, result
+    finished_at, retain_until, trace_id, payload, policy, result, usage
 )
 select
     '{name}-' || lpad(n::text, 8, '0'), 'f', 1, '{queue}', 'async', 0, '{state}', {run_at}, {start} - {hour} + n,
-    {attempt}, {attempt} * 2, {worker}, {finished}, {finished}, {retain}, 'trace', '{{}}', '{policy}', null
+    {attempt}, {attempt} * 2, {worker}, {finished}, {finished}, {retain}, 'trace', '{{}}', '{policy}', null, {usage}
 from generate_series(1, {count}) n;
 """
 OTHERS = """
@@ -63,6 +64,7 @@ def fill(url: str, big: int) -> None:
 
     def tasks(name: str, count: int, state: str, queue: str = "default", **parts: object) -> str:
         usual = {"run_at": START - HOUR, "attempt": 0, "worker": "null", "finished": "null", "retain": "null"}
+        usual["usage"] = "null"
         return TASKS.format(
             **{**common, **usual, "name": name, "count": count, "state": state, "queue": queue, **parts}
         )
@@ -81,7 +83,7 @@ def fill(url: str, big: int) -> None:
         ).fetchall()
         for name, _ in indexes:
             run(f"drop index angelica.{name}")
-        run(tasks("done", big, "succeeded", **ended, retain=f"{START} + (n - {FEW}) * 1000::bigint"))
+        run(tasks("done", big, "succeeded", **ended, retain=f"{START} + (n - {FEW}) * 1000::bigint", usage=MEASURED))
         run(tasks("later", big, "scheduled", run_at=f"{START} + (n - {FEW}) * 1000::bigint"))
         run(tasks("ready", 3 * FEW, "queued", run_at=f"{START} - {HOUR} + n"))
         run(tasks("other", FEW, "queued", queue="other"))

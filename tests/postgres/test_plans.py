@@ -68,6 +68,8 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "cancel_waiting": ({PK}, MANY),
     "request_cancel": ({PK}, MANY),
     "ahead": ({"ready"}, MANY),
+    "measured_runs": ({"measured"}, FEW),
+    "unmeasured_runs": ({"listing"}, MANY),
     "workers": ({"running"}, MANY),
 }
 Call = Callable[[PostgresStorage], Awaitable[object]]
@@ -130,6 +132,8 @@ CALLS: list[Call] = [
     lambda s: s.list_workers(),
     lambda s: s.read_logs("done-00000001"),
     lambda s: s.read_attempts("done-00000001"),
+    lambda s: s.recent_attempts("f", limit=FEW),
+    lambda s: s.recent_attempts("g", limit=FEW, among=2 * FEW),
     lambda s: s.due_schedules(now=NOW, limit=FEW),
     lambda s: s.next_fire(),
     lambda s: s.get_schedules([f"s-{n:06}" for n in range(FEW)]),

@@ -105,7 +105,10 @@ def test_defaults_and_their_text():
         concurrency=4,
         result_ttl="1d",
         id_strategy="snowflake",
+        resources={"cpu": 2, "memory": "4GB"},
     )
+    assert function.defaults.resources == {"cpu": 2.0, "memory": 4_000_000_000}
+    assert not function.is_plain
     assert function.policy.timeout == 30 * SECOND
     assert function.policy.retry_on == ("OSError", "pkg.Error")
     assert function.concurrency == 4
@@ -146,7 +149,10 @@ def test_a_backoff_of_the_users_own_leaves_an_exponential_one_in_the_snapshot():
         ({"durable": "no"}, InvalidValue, "/durable"),
         ({"rate": "often"}, InvalidValue, "/rate"),
         ({"callback": "x"}, NotSupported, "/callback"),
-        ({"resources": {}}, NotSupported, "/resources"),
+        ({"resources": 2}, InvalidValue, "/resources"),
+        ({"resources": {"gpu": 1}}, InvalidValue, "/resources/gpu"),
+        ({"resources": {"cpu": 0}}, InvalidValue, "/resources/cpu"),
+        ({"resources": {"memory": "1KB"}}, InvalidValue, "/resources/memory"),
         ({"limits": ["acme"]}, InvalidValue, "/limits"),
         ({"name": ""}, InvalidValue, "/name"),
         ({"name": " x"}, InvalidValue, "/name"),
@@ -158,6 +164,12 @@ def test_a_declaration_is_refused_with_the_argument_named(given, error, field):
         functions.declare(plain, **given)
     assert caught.value.field == field
     assert len(functions) == 0
+
+
+def test_a_wrong_member_is_told_with_the_declaration_it_stands_in():
+    with pytest.raises(InvalidValue, match=r"resources\.cpu: must be from .* \(in the declaration of f\)") as caught:
+        registry().declare(plain, name="f", resources={"cpu": 0})
+    assert caught.value.rule == "out_of_range"
 
 
 def test_generators_are_no_handlers():

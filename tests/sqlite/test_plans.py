@@ -76,6 +76,8 @@ PLANS: dict[str, list[str]] = {
     "outdated_rows": ["SEARCH tasks USING INDEX retained"],
     "delete_rows": IDS_ALONE,
     "ahead": ["SEARCH tasks USING COVERING INDEX ready"],
+    "measured_runs": ["SEARCH tasks USING INDEX measured"],
+    "unmeasured_runs": ["SCAN tasks USING INDEX listing"],  # as far as its limit
 }
 
 
@@ -153,10 +155,12 @@ HOT: dict[str, tuple[Any, ...]] = {
     "next_due": (),
     "held_leases": ("w",),
     "expired_rows": (NOW, "boot", 100),
-    "parked_rows": ("unknown_function", to_json(["f", "g"])),
+    "parked_rows": ("unknown_function", to_json(["f", "g"]), 1_000),
     "parked_lanes": (),
     "ready_lanes": (),
     "held_counts": (10_000,),
+    "measured_runs": ("f", 200),
+    "unmeasured_runs": ("f", 200, 1000),
     "tasks_by_ids": (to_json(["succeeded000000000001", "nothing"]),),
 }
 

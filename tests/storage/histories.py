@@ -347,9 +347,10 @@ class Player:
         started = tuple((task.id, task.attempt, now.wall) for task in believed)
         info = replace(worker_info(worker, boot=now.boot, functions=functions), labels=dict(labels))
         beat = Beat(info, now.tick + LEASE, now.wall, leases, started)
-        reply = self.run(self.storage.heartbeat(beat, now=now))
+        reply = self.run(self.storage.heartbeat(beat, now=now, limit=2))
         strays = sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
-        return reply.lost, sorted(reply.cancel), strays, reply.control
+        more = self.run(self.storage.free_held(info, limit=1)) if reply.more else 0
+        return reply.lost, sorted(reply.cancel), strays, reply.control, reply.more, more
 
     def end_worker(self, worker: str) -> Any:
         return self.run(self.storage.end_worker(worker, now=self.clock.now()))
@@ -426,6 +427,7 @@ class Player:
                 "workers": await storage.list_workers(),
                 "functions": await storage.list_functions(),
                 "held": await storage.count_held(),
+                "recent": await storage.recent_attempts("f", limit=5, among=8),
             }
 
         return self.run(read())

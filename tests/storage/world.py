@@ -155,11 +155,14 @@ class World:
         boot: str | None = None,
         functions: tuple[str, ...] = (),
         labels: Mapping[str, str] | None = None,
+        limit: int = 1_000,
     ) -> BeatReply:
         now = self.now
         info = replace(worker_info(worker, boot=boot or now.boot, functions=functions), labels=labels or {})
         return self.run(
-            self.storage.heartbeat(Beat(info, now.tick + LEASE, now.wall, tuple(held), tuple(started)), now=now)
+            self.storage.heartbeat(
+                Beat(info, now.tick + LEASE, now.wall, tuple(held), tuple(started)), now=now, limit=limit
+            )
         )
 
     def cancel(self, *task_ids: str, reason: str = "cancelled") -> tuple[CancelStatus, ...]:

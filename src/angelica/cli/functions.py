@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import click
 
@@ -22,6 +23,10 @@ COLUMNS: Final = (
     Column("SEEN", "seen_time", wide=True),
     Column("DOC", lambda row: (row.get("doc") or "").strip().partition("\n")[0]),
 )
+
+
+_SEEN: Final = (("run_time", "s"), ("cpu_seconds", "s"), ("cpu_share", "CPUs"), ("peak_memory", "bytes"))
+_MIB: Final = 1 << 20
 
 
 @group("functions")
@@ -46,14 +51,38 @@ def list_functions() -> None:
 @click.argument("name")
 @common
 def show(name: str) -> None:
-    """Show one function with the schema of its arguments."""
+    """Show one function with the schema of its arguments, and the limits that its latest runs suggest.
+
+    NAME may also be a command, as command:NAME.
+    """
     options = given()
 
     async def run() -> None:
         async with opened(options) as target:
-            output.one(await target.function(name), options, key="name")
+            found = await target.function(name)
+            output.one(found if options.output in ("json", "jsonl") else _told(found), options, key="name")
 
     asyncio.run(run())
+
+
+def _told(function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a function as it is shown to people: what it suggests in words, and below it what was seen."""
+    said = function.get("suggestion")
+    if said is None:  # a server of a version that suggests nothing
+        return dict(function)
+    seen = [(name, unit, said["seen"].get(name)) for name, unit in _SEEN]
+    figures = {
+        f"seen_{name}": f"at most {_amount(each['max'], unit)}, 19 of 20 within {_amount(each['p95'], unit)}"
+        for name, unit, each in seen
+        if each is not None
+    }
+    return {**function, "suggestion": said["text"], **figures}
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{value / _MIB:.1f} MiB"
+    return f"{output.cell(float(value))} {unit}"
 
 
 @command.command("set")

@@ -10,6 +10,7 @@ import click
 from angelica.cli.failure import CliError
 
 NONE: Final = "none"
+OFF: Final = "off"
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,6 +34,8 @@ def changes_of(**given: str | None) -> dict[str, Any]:
             continue
         if text == NONE and name != "reason":
             made[name] = None
+        elif text == OFF and name == "fair":
+            made[name] = False
         elif name in ("max_running", "max_depth"):
             if not text.isdigit():
                 raise CliError(

@@ -79,7 +79,11 @@ def resume(*, name: str, reason: str | None) -> None:
 @limit_options
 @click.option("--max-depth", metavar="N", help="How many may wait in it; none takes it back.")
 @click.option("--ageing", metavar="DURATION", help="The wait that is worth one step of priority; none takes it back.")
-@click.option("--fair", metavar="HEADER", help="Shared evenly by the tenants that this header names; none: by no one.")
+@click.option(
+    "--fair",
+    metavar="HEADER",
+    help="Shared evenly by the tenants that this header names; off: by nobody, none: as the settings say.",
+)
 @common
 def set_queue(*, name: str, **fields: str | None) -> None:
     """Set what holds for a queue; it does everywhere within a second."""

@@ -51,7 +51,8 @@ class Command:
 
     `program` is the absolute path of what runs in place of the pattern's first word. `files` are absolute paths that
     are copied into the private working directory. `run_as` is the user to become when the worker is root. `env`
-    names variables of the worker that are passed on. `timeout` is microseconds, None: the task's own.
+    names variables of the worker that are passed on. `timeout` is microseconds, None: the task's own. `resources`
+    (`cpu` in CPUs, `memory` in bytes) are those of a task that says none.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Command:
     env: tuple[str, ...] = ()
     timeout: int | None = None
     limits: Limits = field(default_factory=Limits)
+    resources: Mapping[str, float] = field(default_factory=dict)
     words: tuple[Word, ...] = ()
 
     def __post_init__(self) -> None:

@@ -144,6 +144,13 @@ def _cpu(value: Any, _directory: str) -> float:
     return float(value)
 
 
+def _resources(value: Any, _directory: str) -> dict[str, float]:
+    readers: dict[str, Callable[[Any, str], float]] = {"cpu": _cpu, "memory": _memory}
+    if not isinstance(value, Mapping) or not value or not value.keys() <= readers.keys():
+        raise ValueError('a table of cpu, memory or both, such as { cpu = 2, memory = "4GB" }')
+    return {key: readers[key](each, _directory) for key, each in value.items()}
+
+
 def _pids(value: Any, _directory: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_PIDS:
         raise ValueError(f"a number of processes and threads from 1 to {MOST_PIDS} (default {DEFAULT_PIDS})")
@@ -172,4 +179,5 @@ _KEYS: Final[dict[str, Callable[[Any, str], Any]]] = {
     "memory": _memory,
     "cpu": _cpu,
     "pids": _pids,
+    "resources": _resources,
 }

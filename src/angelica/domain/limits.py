@@ -167,5 +167,5 @@ def settings_of(*parts: Mapping[str, Any]) -> LimitSettings:
         paused=bool(known.get("paused", False)),
         max_depth=known.get("max_depth"),
         ageing=known.get("ageing"),
-        fair=known.get("fair"),
+        fair=known.get("fair") or None,  # "" is an operator's word that nobody shares it, whatever is declared
     )

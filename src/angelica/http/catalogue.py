@@ -9,7 +9,9 @@ import msgspec
 from angelica.errors import NotFound
 from angelica.http.answers import Answer, json_answer
 from angelica.http.call import Call
+from angelica.http.suggestions import suggestion_view
 from angelica.http.views import moment
+from angelica.runtime.commands.target import EXECUTOR
 from angelica.runtime.limits_desk import settings_in, settings_view
 from angelica.storage.protocol import FunctionRow
 
@@ -21,15 +23,25 @@ async def functions(call: Call) -> Answer:
 
 
 async def function(call: Call) -> Answer:
-    """GET /functions/{name}: with all its versions."""
+    """GET /functions/{name}: with all its versions, and limits suggested by its latest runs; `command:NAME` too."""
     name = call.params["name"]
-    rows = [row for row in await call.host.service.functions() if row.name == name]
+    service = call.host.service
+    rows = [row for row in await service.functions() if row.name == name]
     if not rows:
-        raise NotFound(f"no function is called {name!r}; see GET /functions")
+        command = await service.records.command(name)
+        if command is None:
+            raise NotFound(f"no function is called {name!r}; see GET /functions")
+        rows = [command]
     newest = max(rows, key=lambda row: row.version)
-    limits = settings_in(await call.host.service.limits.rows("function"), f"function:{name}")
-    versions = sorted(row.version for row in rows)
-    return json_answer({**function_view(newest), "versions": versions, "limits": settings_view(limits, "function")})
+    limits = settings_in(await service.limits.rows("function"), f"function:{name}")
+    return json_answer(
+        {
+            **function_view(newest),
+            "versions": sorted(row.version for row in rows),
+            "limits": settings_view(limits, "function"),
+            "suggestion": suggestion_view(await service.records.suggest(name), command=newest.executor == EXECUTOR),
+        }
+    )
 
 
 def function_view(row: FunctionRow) -> dict[str, Any]:

@@ -16,6 +16,10 @@ _QUEUE: Final[dict[str, Any]] = {
     "fair": {**nullable(TEXT), "description": "The header that names the tenants who share it evenly."},
     "ageing": {**nullable(DURATION), "description": "The wait that is worth one step of priority (a minute)."},
 }
+_FAIR_CHANGE: Final[dict[str, Any]] = {
+    "anyOf": [TEXT, {"const": False}, {"type": "null"}],
+    "description": "The header that names the tenants; false: shared by nobody, null: what the settings say.",
+}
 _CHANGED: Final[dict[str, Any]] = {
     "reason": nullable(TEXT),
     "changed_by": nullable(TEXT),
@@ -33,7 +37,11 @@ LIMIT_SCHEMAS: Final[dict[str, Schema]] = {
         **_CHANGED,
     ),
     "QueueList": listed(ref("Queue"), next_cursor=nullable(TEXT)),
-    "QueueChange": thing("Fields to set; null takes one back.", **{**_QUEUE, "paused": nullable(FLAG)}, reason=TEXT),
+    "QueueChange": thing(
+        "Fields to set; null takes one back.",
+        **{**_QUEUE, "paused": nullable(FLAG), "fair": _FAIR_CHANGE},
+        reason=TEXT,
+    ),
     "Reason": thing("Why, for those who look at it later.", reason=TEXT),
     "Limit": thing(
         "A limit, or one key of it.",

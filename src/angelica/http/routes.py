@@ -193,7 +193,7 @@ def _catalogue() -> tuple[Endpoint, ...]:
             "/functions/{name}",
             catalogue.function,
             "read",
-            "Show a function and the schema of its arguments",
+            "Show a function, the schema of its arguments, and the limits that its runs suggest",
             {200: "Function"},
             tag="functions",
             problems=(404,),

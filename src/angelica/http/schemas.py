@@ -27,6 +27,7 @@ from angelica.http.schema_forms import (
     thing,
 )
 from angelica.http.submit import BATCH_LIMIT
+from angelica.http.suggestions import SUGGESTION
 from angelica.http.views import INPUT_FIELDS, TaskView
 
 CURSOR: Final = nullable(TEXT)
@@ -100,6 +101,7 @@ FUNCTION: Final = thing(
     schema=ANY,
     defaults=ANY,
     seen_time=MOMENT,
+    suggestion={**ref("Suggestion"), "description": "Only where one function is shown."},
 )
 
 HELD: Final = thing(
@@ -261,6 +263,7 @@ OTHERS: Final[dict[str, Schema]] = {
         ),
     ),
     "Function": FUNCTION,
+    "Suggestion": SUGGESTION,
     "FunctionList": listed(ref("Function"), next_cursor=CURSOR),
     "Breaker": BREAKER,
     "BreakerList": listed(ref("Breaker"), next_cursor=CURSOR),

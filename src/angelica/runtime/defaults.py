@@ -24,7 +24,6 @@ MAX_CONCURRENCY: Final = 100_000
 UNSERVED_DEFAULTS: Final = {
     **UNSERVED,
     "command": "a function is none; see the page on commands",
-    "resources": "is said with each task, as in using(resources=…); as a default it comes with a later version",
 }
 """What a declaration of a function cannot say."""
 
@@ -37,7 +36,8 @@ class Defaults:
 
     `max_running` and `rate` are declared of all its tasks together, `limits` by key, each with its name. `expires`
     (microseconds) is how long a task may wait past its due time. `unique`'s key may hold `{parameter}`. `uses` names
-    breakers; an attempt that takes longer than `latency` (microseconds) counts as slow there.
+    breakers; an attempt that takes longer than `latency` (microseconds) counts as slow there. `resources` are CPUs
+    (`cpu`) and bytes (`memory`).
     """
 
     name: str
@@ -58,11 +58,12 @@ class Defaults:
     limits: tuple[Limit, ...] = ()
     max_running: int | None = None
     rate: str | None = None
+    resources: Mapping[str, float] = field(default_factory=lambda: NOTHING)
 
     @property
     def is_plain(self) -> bool:
         """Whether a task needs nothing beyond the columns that every task has."""
-        rare = self.labels or self.requires or self.unique or self.expires or self.limits or self.uses
+        rare = self.labels or self.requires or self.resources or self.unique or self.expires or self.limits or self.uses
         return self.id_strategy == "uuid7" and not rare
 
 
@@ -92,6 +93,7 @@ def defaults_to_text(defaults: Defaults) -> str:
             "limits": [{"name": limit.name, "key": limit.key, **limit.settings} for limit in defaults.limits],
             "max_running": defaults.max_running,
             "rate": defaults.rate,
+            "resources": dict(defaults.resources),
         }
     )
 
@@ -126,6 +128,7 @@ def defaults_from_text(name: str, version: int, executor: Executor, text: str) -
         limits=tuple([Limit(**limit) for limit in form.get("limits", ())]),
         max_running=form.get("max_running"),
         rate=form.get("rate"),
+        resources=form.get("resources", NOTHING),
     )
 
 
@@ -146,8 +149,8 @@ def read_defaults(
             return default
         try:
             return reader(value)
-        except ValueError as error:
-            raise InvalidValue(f"/{key}", f"{error} (in the declaration of {name})") from None
+        except (InvalidValue, ValueError) as error:
+            raise _refused(key, error, name) from None
 
     grade = profiles.get(read("profile", _choice(*profiles), None))
     policy = Policy(
@@ -178,9 +181,18 @@ def read_defaults(
     )
 
 
+def _refused(key: str, error: InvalidValue | ValueError, name: str) -> InvalidValue:
+    """Return what is wrong with an argument of a declaration, or with a member of it."""
+    where = f"(in the declaration of {name})"
+    if isinstance(error, InvalidValue):
+        return InvalidValue(error.field, f"{error.problem} {where}", hint=error.hint, rule=error.rule, **error.params)
+    return InvalidValue(f"/{key}", f"{error} {where}")
+
+
 def _gates(read: Callable[..., Any], name: str) -> dict[str, Any]:
-    """Return what may hold tasks of the function back: limits and breakers."""
+    """Return what may hold tasks of the function back: limits, breakers, and a machine without room for them."""
     return {
+        "resources": read("resources", fields.resources, NOTHING),
         "limits": _named(read("limits", fields.declared_limits, ()), name),
         "max_running": read("max_running", fields.max_running, None),
         "rate": read("rate", fields.rate, None),

@@ -89,7 +89,7 @@ class Depth:
                 if row.override.get("max_depth") is not None:
                     bounds[name] = row.override["max_depth"]
                 header = row.override.get("fair", row.declared.get("fair"))
-                if header is not None:
+                if header:
                     fair[name] = header
         depth: Counter[str] = Counter()
         if bounds or self._limit is not None:

@@ -256,8 +256,8 @@ def command(value: Any) -> str:
     return value
 
 
-def resources(value: Any) -> dict[str, float] | None:
-    """What a task needs of a machine: `cpu`, a number of CPUs, and `memory`, bytes or text like 4GB.
+def resources(value: Any) -> dict[str, float]:
+    """What a task needs of a machine: `cpu`, a number of CPUs, and `memory`, bytes or text like 4GB; {} is nothing.
 
     Raises `InvalidValue` for the member that is wrong.
     """
@@ -271,7 +271,7 @@ def resources(value: Any) -> dict[str, float] | None:
             raise InvalidValue(at, "unknown field", hint="cpu and memory", rule="unknown_field")
         if each is not None:
             made[key] = readers[key](each)
-    return made or None
+    return made
 
 
 def _cpu(value: Any) -> float:

@@ -18,6 +18,8 @@ from angelica.storage.protocol import LimitPut, LimitRow, Storage
 
 _MAX_REASON: Final = 1024
 _MAX_HEADER: Final = 128
+NO_HEADER: Final = "none"
+"""In the settings: the queue is not shared by anybody."""
 _QUEUE_FIELDS: Final = ("max_running", "rate", "paused", "max_depth", "ageing", "fair", "reason")
 FIELDS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "queue": _QUEUE_FIELDS,
@@ -107,9 +109,13 @@ def read_changes(kind: Kind, changes: Mapping[str, Any]) -> dict[str, Any]:
 def declared(functions: Iterable[Function[..., Any]], fair: Mapping[str, str] = NOTHING) -> list[LimitPut]:
     """Return what code declares of limits. What a function declares no more is taken back.
 
-    `fair` are the queues that the settings want shared, each with the header that names its tenants.
+    `fair` are the queues that the settings want shared, each with the header that names its tenants. What was declared
+    of one is taken back by the word `none` alone: another process may have other settings, and leave the queue out.
     """
-    puts = [LimitPut(gate_of("queue", queue), declared={"fair": header}) for queue, header in fair.items()]
+    puts = [
+        LimitPut(gate_of("queue", queue), declared={} if header == NO_HEADER else {"fair": header})
+        for queue, header in fair.items()
+    ]
     for function in functions:
         defaults = function.defaults
         own = {"max_running": defaults.max_running, "rate": defaults.rate}
@@ -144,8 +150,10 @@ def _paused(value: Any) -> bool | None:
 
 
 def _header(value: Any) -> str:
+    if value is False:  # stored as a word of its own, since what is null is what the settings say
+        return ""
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_HEADER or not value.isprintable():
-        raise ValueError(f'must be the name of a header, like "tenant", of at most {_MAX_HEADER} characters')
+        raise ValueError(f'must be the name of a header, like "tenant", of at most {_MAX_HEADER} characters, or false')
     return value
 
 

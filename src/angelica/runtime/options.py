@@ -25,8 +25,8 @@ class Options:
     """None (for `timeout`: `UNSET`) means the function's default. Durations and moments are microseconds.
 
     `delay` counts from the submit and excludes `run_at`; `expires` counts from when the task is due and excludes
-    `expires_at`. `resources` are CPUs (`cpu`) and bytes (`memory`). `created_by` is set by the surface that knows the
-    caller, never by a request.
+    `expires_at`. `resources` are CPUs (`cpu`) and bytes (`memory`), all of them ({}: it needs nothing). `created_by`
+    is set by the surface that knows the caller, never by a request.
     """
 
     queue: str | None = None

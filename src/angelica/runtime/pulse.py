@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
 from angelica.clock import SECOND
 from angelica.domain.task import Lease, Task
 from angelica.ending import end
+from angelica.errors import StorageError
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.heartbeat import Heartbeat
 from angelica.runtime.holdings import Holdings
@@ -17,6 +19,8 @@ from angelica.runtime.means import Means
 from angelica.storage.protocol import Beat, BeatReply, Control, Storage, Topic, WorkerInfo
 
 CONTROL_WAIT: Final = 60.0
+FREED: Final = 1_000
+"""How many held tasks one transaction frees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Pulse:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
         self._trust: asyncio.TimerHandle | None = None
+        self._freeing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Register with a first beat, then go on beating; raises `StorageUnavailable`."""
@@ -85,6 +90,7 @@ class Pulse:
     async def stop(self, timeout: float) -> None:
         """End, and wait for the thread at most `timeout` seconds."""
         await end(self._listener)
+        await end(self._freeing)
         if self._trust is not None:
             self._trust.cancel()
         self._heartbeat.stop()
@@ -130,14 +136,28 @@ class Pulse:
             held=tuple(leases),
             started=tuple([(a.task_id, a.attempt, a.started_at) for a in started if a.started_at is not None]),
         )
-        reply = await self._storage.heartbeat(beat, now=now)
+        reply = await self._storage.heartbeat(beat, now=now, limit=FREED)
         self._reported = (self._reported & leases) | {a.lease for a in started}
         self.trusted_until = now.wall + int((self._times.ttl - self._times.margin) * SECOND)
         if self._loop is not None and (reply.lost or reply.cancel or reply.strays or self._suspects):
             self._loop.call_soon_threadsafe(self._handle, reply)
+        if self._loop is not None and reply.more:
+            self._loop.call_soon_threadsafe(self._free_more)
         if self._loop is not None and reply.control != self._asked:
             self._asked = reply.control
             self._loop.call_soon_threadsafe(self._on_reply.control, reply.control)
+
+    def _free_more(self) -> None:
+        if self._freeing is None or self._freeing.done():
+            self._freeing = asyncio.get_running_loop().create_task(self._free_held(), name="angelica-free-held")
+
+    async def _free_held(self) -> None:
+        """Free what else was held for want of this worker: not in the beat, whose time is that of the lease."""
+        info = replace(self._info, functions=tuple(self._names()))
+        # Whatever goes wrong is tried again after the next beat, which says so if there is more.
+        with suppress(StorageError):
+            while self.doing == "run" and await self._storage.free_held(info, limit=FREED) >= FREED:
+                pass
 
     def _handle(self, reply: BeatReply) -> None:
         lost = set(reply.lost)

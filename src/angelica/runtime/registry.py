@@ -62,10 +62,11 @@ class FunctionRegistry:
         """Register a handler and return its function.
 
         `given` is what `@engine.task(…)` takes: name, queue, priority, timeout, retries, max_crashes, backoff (also
-        a callable of the failures so far that returns seconds), retry_on, version, labels, requires, unique, expires,
-        uses (the name of a downstream with a circuit breaker, or several), trip_on (exception types that count as its
-        failures), latency (an attempt that takes longer counts as slow), concurrency, max_running, rate, limits,
-        executor, result_ttl, profile, durable, overflow, id_strategy, hooks ({hook name: callable}).
+        a callable of the failures so far that returns seconds), retry_on, version, labels, requires, resources (what
+        each task needs of a machine, `{"cpu": 2, "memory": "4GB"}`), unique, expires, uses (the name of a downstream
+        with a circuit breaker, or several), trip_on (exception types that count as its failures), latency (an attempt
+        that takes longer counts as slow), concurrency, max_running, rate, limits, executor,
+        result_ttl, profile, durable, overflow, id_strategy, hooks ({hook name: callable}).
         Raises `InvalidValue` for a bad value or a name that is taken, `TypeError` for a handler that cannot be one.
         """
         if isinstance(handler, Function):

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from angelica.clock import DAY, HOUR
 from angelica.domain.schedule import FireRecord, Phase, Schedule
-from angelica.domain.task import State
 from angelica.domain.trigger import upcoming_fires
 from angelica.errors import InvalidValue
 from angelica.runtime import forecast
@@ -18,7 +17,7 @@ from angelica.runtime.means import Means
 from angelica.runtime.run_maker import RunMaker
 from angelica.runtime.schedule_desk import ScheduleDesk
 from angelica.runtime.schedule_drafts import ScheduleDraft
-from angelica.storage.protocol import ScheduleFilter, SchedulePage, Storage, TaskFilter
+from angelica.storage.protocol import ScheduleFilter, SchedulePage, Storage
 
 MAX_NEXT: Final = 1_000
 IN_CALENDAR: Final = 2_000
@@ -80,9 +79,9 @@ class ScheduleReading:
         return forecast.rehearse(schedule, wall=wall, past=past, future=future, typical_run=typical)
 
     async def _typical_run(self, function: str) -> int | None:
-        where = TaskFilter(states=frozenset({State.SUCCEEDED}), functions=(function,))
-        page = await self._storage.list_tasks(where, limit=_SAMPLE)
-        times = [task.finished_at - task.started_at for task in page.items if task.started_at and task.finished_at]
+        attempts = await self._storage.recent_attempts(function, limit=_SAMPLE)
+        won = [each for each in attempts if each.outcome == "succeeded"]
+        times = [each.finished_at - each.started_at for each in won if each.started_at is not None]
         return int(median(times)) if times else None
 
     async def calendar(self, start: int, end: int, *, step: int = HOUR) -> Calendar:

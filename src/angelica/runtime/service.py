@@ -27,6 +27,7 @@ from angelica.runtime.joining import Joining
 from angelica.runtime.limits_desk import LimitsDesk
 from angelica.runtime.options import Options
 from angelica.runtime.predict import with_start
+from angelica.runtime.records import Records
 from angelica.runtime.registry import FunctionRegistry
 from angelica.runtime.submit import Asked, TaskMaker, current_parent
 from angelica.runtime.waiting import Waiting
@@ -106,6 +107,7 @@ class Service:
         self.fleet = Fleet(storage)
         self.breakers = Breakers(storage, clock)
         self.limits = LimitsDesk(storage, clock)
+        self.records = Records(storage, settings, clock)
         self._probes: dict[str, Callable[[], str | None]] = {}
         self._intake = Intake(
             storage,
@@ -128,7 +130,7 @@ class Service:
         """
         asked = [await self._resolve(draft) for draft in drafts]
         replies = await self._intake.take(asked, request=request, atomic=atomic, parent=current_parent())
-        return await warned(replies, self._storage) if any(draft.options.resources for draft in drafts) else replies
+        return await warned(replies, self._storage) if any(map(_needs_much, asked)) else replies
 
     async def submit_one(
         self, function: Function[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], options: Options
@@ -327,6 +329,11 @@ class Service:
         except AngelicaError as error:
             return error
         return Asked(target, draft.args, draft.kwargs, options, headers=draft.headers, created_by=draft.created_by)
+
+
+def _needs_much(asked: Asked | Exception) -> bool:
+    """Whether a call says, or its function declares, what it needs of a machine."""
+    return isinstance(asked, Asked) and bool(asked.options.resources or asked.target.defaults.resources)
 
 
 def _not_found(task_id: str) -> NotFound:

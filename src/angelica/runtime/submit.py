@@ -226,7 +226,7 @@ def _extras(asked: Asked, payload: str, parent: Parent | None) -> Extras:
         created_by=asked.created_by or options.created_by,
         digest=None if options.task_id is None else _digest(defaults.name, payload, options),
         parent_id=None if parent is None else parent.task_id,
-        resources=options.resources or NOTHING,
+        resources=(defaults.resources if options.resources is None else options.resources) or NOTHING,
         requires=requires or NOTHING,
         uses=defaults.uses,
         latency=defaults.latency,

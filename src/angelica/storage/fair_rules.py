@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
+from angelica.clock import DAY
 from angelica.domain.fair import NEVER, Tenant, turns
 from angelica.domain.lanes import needs_of
 
 SORTED: Final = 5_000
 """How many rows that came without a tenant's lane one claim gives one; the next claim goes on."""
+FORGOTTEN: Final = DAY
+"""How long after it was served last a tenant is remembered: from then on it is as one that never was."""
+CURSOR: Final = "tenants"
+"""The row of `meta` that says after which tenant the next look for forgotten ones goes on."""
 Level = tuple[str, int, int]
 R = TypeVar("R")
 

@@ -9,7 +9,7 @@ from angelica.clock import DAY, Clock, Now
 from angelica.domain import reasons
 from angelica.domain.fence import Fence
 from angelica.domain.lifecycle import Completion
-from angelica.domain.task import Attempt, Lease, NewTask, State, Task
+from angelica.domain.task import Lease, NewTask, State, Task
 from angelica.domain.value import maker
 from angelica.errors import NotSupported
 from angelica.storage.memory_breakers import MemoryBreakers, record_call
@@ -18,7 +18,7 @@ from angelica.storage.memory_claims import claim_tasks
 from angelica.storage.memory_holds import free, park_unmet
 from angelica.storage.memory_journal import annotate, append_log
 from angelica.storage.memory_limits import refill
-from angelica.storage.memory_reads import ahead, lines_of, page
+from angelica.storage.memory_reader import MemoryReader
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_submit import Requests, submit, submit_atomic
 from angelica.storage.memory_table import RANG_CONTROL, RANG_SCHEDULES, Holder, Table
@@ -38,15 +38,14 @@ from angelica.storage.protocol import (
     Promoted,
     Request,
     StoreStatus,
-    TaskFilter,
-    TaskPage,
+    WorkerInfo,
     WorkerRow,
 )
 
 _exchanged: Final = maker(Exchanged)
 
 
-class MemoryStorage(MemoryBreakers):
+class MemoryStorage(MemoryReader, MemoryBreakers):
     """Everything in dicts and heaps behind one lock; gone when the process ends.
 
     It never waits inside a call, so a coroutine of it that is awaited finishes without a trip through the loop.
@@ -105,7 +104,7 @@ class MemoryStorage(MemoryBreakers):
         gated = any(task.spec.id in passed for task in claimed) if passed else False
         return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         with self._lock:
             table = self._open_table()
             info = beat.worker
@@ -118,10 +117,16 @@ class MemoryStorage(MemoryBreakers):
                 if row is not None and row.attempt == attempt and row.started_at is None:
                     row.started_at = started_at
                     row.revision += 1
-            free(table, holder)
-            reply = _compare(holder, beat.held)
+            more = holder.control == "run" and free(table, info, limit) >= limit
+            reply = _compare(holder, beat.held, more=more)
         self._ring()
         return reply
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        with self._lock:
+            count = free(self._open_table(), worker, limit)
+        self._ring()
+        return count
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         with self._lock:
@@ -178,6 +183,7 @@ class MemoryStorage(MemoryBreakers):
             for worker, holder in list(table.holders.items()):
                 if not holder.running and holder.seen_at <= now.wall - DAY:
                     del table.holders[worker]
+            table.gates.forget_tenants(now.wall, limit)
             fires = self._book.prune_fires(now.wall, limit)
             for name in self._book.ended(now.wall):
                 if name not in table.runs:
@@ -234,33 +240,6 @@ class MemoryStorage(MemoryBreakers):
 
     # --- reading ---
 
-    async def get_tasks(self, task_ids: Sequence[str]) -> tuple[Task | None, ...]:
-        with self._lock:
-            rows = [self._table.rows.get(task_id) for task_id in task_ids]
-            return tuple([None if row is None else row.view() for row in rows])
-
-    async def list_tasks(
-        self,
-        where: TaskFilter,
-        *,
-        limit: int = 50,
-        after: tuple[int, str] | None = None,
-        newest_first: bool = True,
-    ) -> TaskPage:
-        with self._lock:
-            return page(self._table.rows.values(), where, limit=limit, after=after, newest_first=newest_first)
-
-    async def read_logs(
-        self, task_id: str, *, attempt: int | None = None, after: tuple[int, int] = (0, 0), limit: int = 1000
-    ) -> tuple[LogLine, ...]:
-        with self._lock:
-            return lines_of(self._table.rows.get(task_id), attempt=attempt, after=after, limit=limit)
-
-    async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
-        with self._lock:
-            row = self._table.rows.get(task_id)
-            return tuple(row.attempts or ()) if row is not None else ()
-
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         with self._lock:
             return tuple(self._functions[name] for name in sorted(self._functions))
@@ -277,10 +256,6 @@ class MemoryStorage(MemoryBreakers):
     async def count_held(self, *, limit: int = 10_000) -> Mapping[tuple[str, str], int]:
         with self._lock:
             return self._table.held_counts(limit)
-
-    async def count_ahead(self, task: Task, *, limit: int = 10_000) -> int:
-        with self._lock:
-            return ahead(self._table, task, limit)
 
     # --- its own life ---
 
@@ -312,7 +287,7 @@ def _end(table: Table, end: Completion, now: Now) -> bool:
     return True
 
 
-def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
+def _compare(holder: Holder, held: Iterable[Lease], *, more: bool) -> BeatReply:
     """Say where a worker and the store differ about what it holds."""
     running = holder.running
     believed = {(task_id, attempt) for task_id, attempt in held}
@@ -320,7 +295,7 @@ def _compare(holder: Holder, held: Iterable[Lease]) -> BeatReply:
     rows: list[Row] = sorted(running.values(), key=lambda row: row.spec.id)
     cancel = tuple([(row.spec.id, row.cancel_reason or reasons.CANCELLED) for row in rows if row.cancel_requested])
     strays = tuple([row.view() for row in rows if (row.spec.id, row.attempt) not in believed])
-    return BeatReply(lost, cancel, strays, holder.control)
+    return BeatReply(lost, cancel, strays, holder.control, more)
 
 
 def _holds(row: Row | None, attempt: int) -> bool:

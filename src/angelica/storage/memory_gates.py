@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
 from typing import Any
 
 from angelica.domain.breaker import NEW, Breaker
@@ -11,6 +12,7 @@ from angelica.domain.gates import parent_of
 from angelica.domain.limits import EMPTY, Bucket, LimitSettings
 from angelica.domain.limits import refund as give_back
 from angelica.storage.breaker_rules import breaker_of, is_breaker
+from angelica.storage.fair_rules import FORGOTTEN
 from angelica.storage.limit_rules import Doorway, Stored, effective
 from angelica.storage.protocol import LimitRow
 
@@ -29,6 +31,7 @@ class Gates:
         self.breakers: dict[str, Breaker] = {}
         self.served: dict[str, int] = {}
         self._running: Counter[str] = Counter()
+        self._looked_at = ""
 
     def settings(self, gate: str) -> LimitSettings:
         """Return what holds at a gate."""
@@ -80,6 +83,14 @@ class Gates:
         """Return how many have left each gate since the last time."""
         left, self.left = self.left, Counter()
         return left
+
+    def forget_tenants(self, wall: int, limit: int) -> None:
+        """Forget who was served long before `wall`, of the next `limit` tenants."""
+        names = nsmallest(limit, [gate for gate in self.served if gate > self._looked_at])
+        self._looked_at = names[-1] if len(names) == limit else ""
+        for gate in names:
+            if self.served[gate] <= wall - FORGOTTEN:
+                del self.served[gate]
 
     def rows(self) -> tuple[LimitRow, ...]:
         """Return all gates that are stored or count anything."""

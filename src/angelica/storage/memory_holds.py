@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from heapq import nsmallest
+
 from angelica.clock import Now
 from angelica.domain.lanes import Offer, known_lane, may_take, unmet
 from angelica.domain.reasons import NO_CAPABLE_WORKER, UNKNOWN_FUNCTION
-from angelica.storage.memory_table import Holder, Table
+from angelica.storage.memory_table import Table
 from angelica.storage.protocol import WorkerInfo
 
 
@@ -14,19 +16,19 @@ def offer_of(info: WorkerInfo) -> Offer:
     return Offer(info.labels, info.functions)
 
 
-def free(table: Table, holder: Holder) -> None:
-    """Free what was held for want of a worker like this one."""
-    info = holder.info
-    if info is None or holder.control != "run":
-        return
+def free(table: Table, info: WorkerInfo, limit: int) -> int:
+    """Free what was held for want of a worker like this one, `limit` at most; return how many."""
     offer = offer_of(info)
-    for row in table.parked(UNKNOWN_FUNCTION):
-        if row.spec.function in offer.functions:
-            row.lane = known_lane(row.lane, row.spec.function)
-            table.unpark(row)
-    for row in table.parked(NO_CAPABLE_WORKER):
-        if may_take(row.lane, offer):
-            table.unpark(row)
+    unknown = [row for row in table.parked(UNKNOWN_FUNCTION) if row.spec.function in offer.functions]
+    known = nsmallest(limit, unknown, key=lambda row: (row.spec.function, row.spec.id))
+    for row in known:
+        row.lane = known_lane(row.lane, row.spec.function)
+        table.unpark(row)
+    unmet_rows = [row for row in table.parked(NO_CAPABLE_WORKER) if may_take(row.lane, offer)]
+    capable = nsmallest(limit - len(known), unmet_rows, key=lambda row: (row.lane, row.spec.id))
+    for row in capable:
+        table.unpark(row)
+    return len(known) + len(capable)
 
 
 def park_unmet(table: Table, *, now: Now, limit: int) -> int:

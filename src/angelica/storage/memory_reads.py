@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from heapq import nlargest
 from itertools import islice
 
-from angelica.domain.task import State, Task
+from angelica.domain.task import Attempt, State, Task
 from angelica.storage.memory_rows import Row
 from angelica.storage.memory_table import Table
 from angelica.storage.protocol import LogLine, TaskFilter, TaskPage
+from angelica.storage.recent import latest
 from angelica.storage.schedule_rules import named
 
 
@@ -58,6 +60,40 @@ def lines_of(row: Row | None, *, attempt: int | None, after: tuple[int, int], li
     numbers = sorted(row.logs) if attempt is None else [attempt]
     lines = (line for number in numbers for line in row.logs.get(number, ()) if (line.attempt, line.seq) > after)
     return tuple(islice(lines, limit))
+
+
+def recent(rows: Collection[Row], function: str, *, limit: int, among: int) -> tuple[Attempt, ...]:
+    """Return the latest attempts of a function, of tasks that have ended."""
+    ended = [row for row in rows if row.spec.function == function and row.finished_at is not None]
+    found = nlargest(limit, [row for row in ended if row.usage is not None], key=_end)
+    if len(found) < limit:
+        last = {row.spec.id for row in nlargest(among, rows, key=_key)}
+        unmeasured = [row for row in ended if row.usage is None and row.spec.id in last]
+        found += nlargest(limit - len(found), unmeasured, key=_end)
+    won = [row for row in found if row.state is State.SUCCEEDED]
+    return latest(
+        [
+            *[attempt for row in found for attempt in row.attempts or ()],
+            *[
+                Attempt(
+                    row.spec.id,
+                    row.attempt,
+                    "succeeded",
+                    row.worker,
+                    row.started_at,
+                    row.finished_at or 0,
+                    None,
+                    row.usage,
+                )
+                for row in won
+            ],
+        ],
+        limit,
+    )
+
+
+def _end(row: Row) -> tuple[int, str]:
+    return row.finished_at or 0, row.spec.id
 
 
 def ahead(table: Table, task: Task, limit: int) -> int:

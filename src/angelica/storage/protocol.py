@@ -211,13 +211,14 @@ class BeatReply:
     """`lost`: held by the worker in vain; `cancel`: running tasks whose cancel was requested, with the reason.
 
     `strays`: running under this worker's name but not in `held` (a claim whose reply was lost). `control`: what this
-    worker is to do.
+    worker is to do. `more`: as many as may be were freed, and others may be left (`free_held`).
     """
 
     lost: tuple[Lease, ...] = ()
     cancel: tuple[tuple[str, str], ...] = ()
     strays: tuple[Task, ...] = ()
     control: Control = "run"
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,12 +367,20 @@ class TaskStore(Protocol):
         """Write log lines, then the completions of what ended, then claim what fits, in one transaction."""
         ...
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         """Register or renew a worker and compare what it holds with the store.
 
-        A worker that is to run frees what was held for want of one like it: as `unknown_function` rows of functions
-        that it knows (from then on only workers that know the function see them: `domain.lanes.known_lane`), and as
-        `no_capable_worker` rows of lanes that it may take. `started_at` is written for `started`.
+        A worker that is to run frees what was held for want of one like it, as `free_held` does. `started_at` is
+        written for `started`.
+        """
+        ...
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        """Free what was held for want of a worker like this one; return how many, `limit` if others may be left.
+
+        First `unknown_function` rows of its functions, by function and id (from then on only workers that know the
+        function see them: `domain.lanes.known_lane`), then `no_capable_worker` rows of lanes that it may take, by lane
+        and id.
         """
         ...
 
@@ -409,7 +418,8 @@ class TaskStore(Protocol):
         """Delete what has been kept long enough; return how much of what there was most of (`limit`: call again).
 
         That is ended tasks past `retain_until`, old requests, workers gone for a day, fire records past their time,
-        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted.
+        and completed schedules past `delete_after` without unfinished runs. Tasks or fire records are counted. Tenants
+        of fair queues who were not served for a day are forgotten, those among the next `limit` of all of them.
         """
         ...
 
@@ -648,6 +658,15 @@ class Reader(Protocol):
         ...
 
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]: ...
+
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        """Return the latest attempts of a function that had begun, of tasks that have ended; the latest end first.
+
+        One that succeeded has the outcome `succeeded`. They are those of at most `limit` tasks, the latest that ended:
+        first of those that were measured (`usage`), which are found at once; where these are fewer, also of those that
+        were not and are `among` so many tasks of the store that came last.
+        """
+        ...
 
     async def list_functions(self) -> tuple[FunctionRow, ...]: ...
 

@@ -47,13 +47,13 @@ from angelica.storage.wrap_workers import WrappedWorkers
 T = TypeVar("T")
 
 _WRITES: Final = (
-    "enqueue_many exchange heartbeat end_worker promote_due park_unmet cancel_many delete_tasks prune "
+    "enqueue_many exchange heartbeat free_held end_worker promote_due park_unmet cancel_many delete_tasks prune "
     "append_logs annotate put_functions control_workers"
 )
 WRITES: Final = SCHEDULE_WRITES | LIMIT_WRITES | frozenset(_WRITES.split())
 _READS: Final = (
-    "expired get_tasks list_tasks read_logs read_attempts list_functions list_workers counts count_held "
-    "count_ahead time"
+    "expired get_tasks list_tasks read_logs read_attempts recent_attempts list_functions list_workers counts "
+    "count_held count_ahead time"
 )
 READS: Final = SCHEDULE_READS | LIMIT_READS | frozenset(_READS.split())
 
@@ -122,6 +122,11 @@ class Wrapping(WrappedLimits, WrappedWorkers):
 
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
         return await self._call("read_attempts", lambda: self.inner.read_attempts(task_id))
+
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        return await self._call(
+            "recent_attempts", lambda: self.inner.recent_attempts(function, limit=limit, among=among)
+        )
 
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._call("list_functions", self.inner.list_functions)

@@ -6,15 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from angelica.clock import Now
 from angelica.domain.task import Task
-from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, WorkerRow
+from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, WorkerInfo, WorkerRow
 from angelica.storage.wrap_schedules import WrappedSchedules
 
 
 class WrappedWorkers(WrappedSchedules):
     """Hands the verbs about workers, and about what is held for want of one, to the storage inside."""
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._call("heartbeat", lambda: self.inner.heartbeat(beat, now=now))
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
+        return await self._call("heartbeat", lambda: self.inner.heartbeat(beat, now=now, limit=limit))
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        return await self._call("free_held", lambda: self.inner.free_held(worker, limit=limit))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         return await self._call("end_worker", lambda: self.inner.end_worker(worker, now=now))

@@ -74,7 +74,7 @@ class Drain:
     async def _claim(self, storage: Storage) -> list[tuple[Storage, Task]]:
         now = self._engine.clock.now()
         info = WorkerInfo(WORKER, "test", now.boot, 0, 0, self._engine.version, now.wall, BATCH)
-        await storage.heartbeat(Beat(info, lease_until=now.tick + 10**12, seen_at=now.wall), now=now)
+        await storage.heartbeat(Beat(info, lease_until=now.tick + 10**12, seen_at=now.wall), now=now, limit=LIMIT)
         await storage.promote_due(now=now, limit=BATCH)
         claim = Claim(WORKER, 1, _ROOM)  # one at a time, so that the order is the store's and cancels are seen
         reply = await storage.exchange([], claim, now=now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angelica.clock import MINUTE, SECOND
+from angelica.clock import DAY, MINUTE, SECOND
 from angelica.domain.outcome import Released
 from angelica.domain.task import Policy, Task
 from tests.storage.world import START, World, ids, new
@@ -125,6 +125,61 @@ def test_a_queue_that_is_fair_no_more_is_drained(world: World) -> None:
     world.limit("queue:default", fair=None)
     fill(world, "c", 1)
     assert len(world.claim(9)) == 7
+
+
+def test_an_operator_has_nobody_share_what_the_code_declares_as_shared(world: World) -> None:
+    world.declare("queue:default", fair="tenant")
+    fill(world, "a", 2)
+    world.clock.advance(1)
+    fill(world, "b", 2)
+    assert ids(world.claim(2)) == ["a00", "b00"]
+    world.limit("queue:default", fair="")
+    world.submit(*(new(f"c{place}", queue="other", headers={"tenant": str(place)}) for place in range(2)))
+    world.declare("queue:other", fair="tenant")
+    world.limit("queue:other", fair="")
+    assert len(world.claim(9)) == 4
+    assert not [gate for gate in world.gates() if gate.startswith("tenant:other")]
+    world.limit("queue:other", fair=None)
+    world.submit(new("c9", queue="other", headers={"tenant": "9"}))
+    assert ids(world.claim(9)) == ["c9"]
+    assert world.gates()["tenant:other/9"] == 1
+
+
+def served(world: World, *names: str) -> None:
+    """Have a task of each of the tenants run, by the name that it then has."""
+    world.submit(*(new(name, headers={"tenant": name[0]}) for name in names))
+    for task in world.claim():
+        world.end(task)
+
+
+def next_of(world: World, *names: str) -> str:
+    """Submit a task of each of the tenants; return the one whose turn it is."""
+    world.submit(*(new(name, headers={"tenant": name[0]}) for name in names))
+    (task,) = world.claim(1)
+    return task.id
+
+
+def test_who_was_served_a_day_ago_is_as_one_that_never_was(world: World) -> None:
+    fair(world)
+    served(world, "a0")
+    world.clock.advance(DAY - 1)
+    world.run(world.storage.prune(now=world.now))
+    assert next_of(world, "a1", "b1") == "b1"
+    world.end(world.get("b1"))
+    served(world)
+    world.clock.advance(DAY)
+    world.run(world.storage.prune(now=world.now))
+    assert next_of(world, "a2", "c2") == "a2"
+
+
+def test_a_prune_looks_at_so_many_tenants_and_the_next_one_goes_on(world: World) -> None:
+    fair(world)
+    served(world, "a0", "b0", "c0")
+    world.clock.advance(2 * DAY)
+    world.run(world.storage.prune(now=world.now, limit=2))
+    assert next_of(world, "c1", "d1") == "d1"  # c was not among them
+    world.run(world.storage.prune(now=world.now, limit=2))
+    assert next_of(world, "e2") == "c1"
 
 
 def test_a_flood_does_not_hold_up_the_others(world: World) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from angelica.domain.outcome import Released
 from angelica.domain.task import Lease, State
-from angelica.storage.protocol import Beat
+from angelica.storage.protocol import Beat, Topic
 from tests.storage.world import LEASE, START, World, ids, new, worker_info
 
 
@@ -117,6 +117,34 @@ def test_a_worker_that_knows_a_function_frees_its_tasks(world: World) -> None:
     assert ids(world.claim(functions=("f", "g"))) == ["b"]
     world.beat("w2", functions=("f",))
     assert ids(world.claim(functions=("f",))) == ["a"]
+
+
+def test_a_beat_frees_so_many_and_says_that_there_may_be_more(world: World) -> None:
+    world.submit(*(new(f"{function}{n}", function) for function in "gf" for n in range(3)))
+    for task in world.claim():
+        world.end(task, Released(held="unknown_function"))
+    info = worker_info("w2", functions=("g", "f"))
+
+    def free() -> list[str]:
+        return sorted(name for name in ("f0", "f1", "f2", "g0", "g1", "g2") if world.get(name).held is None)
+
+    assert world.beat("w2", functions=("g", "f"), limit=2).more
+    assert free() == ["f0", "f1"]
+    mark = world.storage.mark(Topic.READY)
+    assert world.run(world.storage.free_held(info, limit=2)) == 2
+    assert free() == ["f0", "f1", "f2", "g0"]
+    assert world.storage.mark(Topic.READY) > mark
+    assert world.run(world.storage.free_held(info, limit=3)) == 2
+    assert world.run(world.storage.free_held(info, limit=3)) == 0
+    assert not world.beat("w2", functions=("g", "f"), limit=2).more
+
+
+def test_one_that_is_not_to_run_frees_nothing(world: World) -> None:
+    world.end(world.start("a"), Released(held="unknown_function"))
+    world.beat("w2")
+    world.run(world.storage.control_workers(["w2"], "drain", now=world.now))
+    assert not world.beat("w2", functions=("f",), limit=1).more
+    assert world.get("a").held == "unknown_function"
 
 
 def test_other_holds_stay(world: World) -> None:

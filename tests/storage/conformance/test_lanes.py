@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from angelica.clock import MINUTE, SECOND
 from angelica.domain.outcome import Failed, Released
+from angelica.domain.reasons import NO_CAPABLE_WORKER
 from angelica.domain.task import State, TaskError
-from tests.storage.world import LEASE, START, World, ids, new
+from tests.storage.world import LEASE, START, World, ids, new, worker_info
 
 GPU = {"gpu": "true"}
 BOTH = {"gpu": "true", "zone": "a"}
@@ -229,3 +232,15 @@ def test_it_needs_the_labels_of_workers_all_the_same(world: World) -> None:
     assert world.claim(select=mine) == ()
     assert world.get("over").state is State.CANCELLED
     assert ids(world.claim(select=mine, labels=GPU)) == ["gpu"]
+
+
+def test_a_worker_that_comes_frees_so_many_at_a_time_whatever_holds_them(world: World) -> None:
+    world.submit(*(new(f"gpu{n}", requires=GPU) for n in range(2)), *(new(f"both{n}", requires=BOTH) for n in range(2)))
+    assert park(world) == 4
+    names = ("both0", "both1", "gpu0", "gpu1")
+    assert world.beat("w2", labels=BOTH, limit=3).more
+    # by lane: that of gpu=true alone comes before the one with a zone
+    assert held(world, *names) == [None, NO_CAPABLE_WORKER, None, None]
+    info = replace(worker_info("w2"), labels=BOTH)
+    assert world.run(world.storage.free_held(info, limit=3)) == 1
+    assert held(world, *names) == [None] * 4

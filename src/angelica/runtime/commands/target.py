@@ -17,8 +17,9 @@ EXECUTOR: Final = "command"
 
 
 class CommandTarget:
-    """An allowed command line, to be stored with the defaults of a function and its own time-out, if that is shorter.
+    """An allowed command line, to be stored with the defaults of a function, and with what its command says.
 
+    That is its time-out, if that is shorter, and what it needs of a machine, where the task does not say it.
     `retention` is microseconds, `payload_limit` bytes.
     """
 
@@ -26,7 +27,8 @@ class CommandTarget:
         self._line = line
         self._payload_limit = payload_limit
         timeout = _shorter(DEFAULT_POLICY.timeout, line.command.timeout)
-        self.defaults = Defaults(line.function, EXECUTOR, Policy(timeout=timeout, retention=retention))
+        policy = Policy(timeout=timeout, retention=retention)
+        self.defaults = Defaults(line.function, EXECUTOR, policy, resources=line.command.resources)
 
     def options(self, given: Options) -> Options:
         """Return options whose time-out is not longer than the command's own."""

@@ -41,12 +41,14 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
+    WorkerInfo,
     WorkerRow,
 )
 from angelica.storage.report import CheckReport
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
+from angelica.storage.verbs.fair import has_tenants, prune_tenants
 from angelica.storage.verbs.submit import submit
 
 _SYNCHRONOUS: Final = "select current_setting('synchronous_commit')"
@@ -94,8 +96,11 @@ class PostgresStorage(PostgresExchange):
         work = partial(submit, tasks=tasks, wall=now.wall, atomic=atomic, request=request)
         return await self._here()[1].contention.attempt(tasks, lambda: self._write(work))
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
-        return await self._write(partial(worker_verbs.beat, told=beat))
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
+        return await self._write(partial(worker_verbs.beat, told=beat, limit=limit))
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        return await self._write(partial(worker_verbs.free_held, worker=worker, limit=limit))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         return await self._write(partial(worker_verbs.end_worker, worker=worker))
@@ -123,6 +128,8 @@ class PostgresStorage(PostgresExchange):
                 tx.count(queue, state, n)
             return await upkeep.prune(tx, now=now, limit=limit)
 
+        if await self._read(has_tenants):
+            await self._write(partial(prune_tenants, now=now, limit=limit))
         return await self._write(work)
 
     # --- what a running attempt leaves behind ---
@@ -162,6 +169,9 @@ class PostgresStorage(PostgresExchange):
 
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
         return await self._read(partial(reads.read_attempts, task_id=task_id))
+
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        return await self._read(partial(reads.recent_attempts, function=function, limit=limit, among=among))
 
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._read(reads.list_functions)

@@ -35,6 +35,7 @@ from angelica.storage.protocol import (
     TaskFilter,
     TaskPage,
     Topic,
+    WorkerInfo,
     WorkerRow,
 )
 from angelica.storage.report import CheckReport
@@ -52,6 +53,7 @@ from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs import reads, upkeep
 from angelica.storage.verbs import workers as worker_verbs
 from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.fair import has_tenants, prune_tenants
 from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
@@ -121,12 +123,15 @@ class SqliteStorage(SqliteLimits):
 
         return await self._write(work)
 
-    async def heartbeat(self, beat: Beat, *, now: Now) -> BeatReply:
+    async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         async def work(tx: Transaction) -> BeatReply:
             await self._clock.agree(tx)
-            return await worker_verbs.beat(tx, beat)
+            return await worker_verbs.beat(tx, beat, limit=limit)
 
         return await self._write(work)
+
+    async def free_held(self, worker: WorkerInfo, *, limit: int = 1000) -> int:
+        return await self._write(partial(worker_verbs.free_held, worker=worker, limit=limit))
 
     async def end_worker(self, worker: str, *, now: Now) -> int:
         return await self._write(partial(worker_verbs.end_worker, worker=worker))
@@ -151,6 +156,8 @@ class SqliteStorage(SqliteLimits):
     async def prune(self, *, now: Now, limit: int = 1000) -> int:
         if await self._read(has_stale_runs):
             await self._write(partial(settle_stale_runs, now=now))
+        if await self._read(has_tenants):
+            await self._write(partial(prune_tenants, now=now, limit=limit))
         return await self._write(partial(upkeep.prune, now=now, limit=limit))
 
     # --- what a running attempt leaves behind ---
@@ -190,6 +197,9 @@ class SqliteStorage(SqliteLimits):
 
     async def read_attempts(self, task_id: str) -> tuple[Attempt, ...]:
         return await self._read(partial(reads.read_attempts, task_id=task_id))
+
+    async def recent_attempts(self, function: str, *, limit: int = 200, among: int = 10_000) -> tuple[Attempt, ...]:
+        return await self._read(partial(reads.recent_attempts, function=function, limit=limit, among=among))
 
     async def list_functions(self) -> tuple[FunctionRow, ...]:
         return await self._read(reads.list_functions)

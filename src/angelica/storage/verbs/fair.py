@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from angelica.clock import Now
 from angelica.domain.claims import rank_levels
 from angelica.domain.lanes import tenant_lane
-from angelica.storage.fair_rules import SORTED, Level, by_tenant, is_sorted, order_of, woven
-from angelica.storage.limit_rules import Doorway
+from angelica.storage.fair_rules import CURSOR, FORGOTTEN, SORTED, Level, by_tenant, is_sorted, order_of, woven
+from angelica.storage.limit_rules import VERSION, Doorway
 from angelica.storage.rows import extras_of, to_json
-from angelica.storage.verbs.transaction import Freed, Transaction
+from angelica.storage.verbs.transaction import Freed, Statements, Transaction
 
 Look = Callable[..., Awaitable[list[Any]]]
 
@@ -53,6 +54,28 @@ async def rows_in_turn(
                 found += await look("rows", queue, lane, priority, count - len(found))
     owners = {row[0]: gate for gate, found in rows.items() for row in found}
     return woven(order, rows), owners
+
+
+async def has_tenants(db: Statements) -> bool:
+    """Whether anybody was served in a fair queue."""
+    return bool(await db.value("any_tenants"))
+
+
+async def prune_tenants(tx: Transaction, *, now: Now, limit: int) -> int:
+    """Forget who was served long ago, of the next `limit` tenants; return how many.
+
+    They are looked at in turn, by their key: an index of moments would have to be written by each claim.
+    """
+    await tx.lock("limits", [VERSION])  # as claims do that write down whom they serve
+    after = await tx.value("meta", CURSOR) or ""
+    rows = await tx.rows("tenants_after", after, limit)
+    old = [gate for gate, served in rows if served <= now.wall - FORGOTTEN]
+    if old:
+        await tx.run("forget_tenants", to_json(old))
+    last = rows[-1][0] if len(rows) == limit else ""
+    if last != after:
+        await tx.run("put_meta", CURSOR, last)
+    return len(old)
 
 
 async def put_served(tx: Transaction, doorway: Doorway) -> None:

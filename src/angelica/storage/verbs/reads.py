@@ -7,6 +7,7 @@ from typing import Final
 
 from angelica.domain.task import Attempt, State, Task
 from angelica.storage.protocol import FunctionRow, LogLine, TaskFilter, TaskPage, WorkerRow
+from angelica.storage.recent import latest
 from angelica.storage.rows import attempt_of, line_of, task_of, to_json, worker_of
 from angelica.storage.verbs.transaction import Statements, Value
 
@@ -55,6 +56,16 @@ async def read_logs(
 async def read_attempts(db: Statements, task_id: str) -> tuple[Attempt, ...]:
     """Return the attempts that did not succeed, in order."""
     return tuple(attempt_of(row) for row in await db.rows("attempts", task_id))
+
+
+async def recent_attempts(db: Statements, function: str, *, limit: int, among: int) -> tuple[Attempt, ...]:
+    """Return the latest attempts of a function, of tasks that have ended: measured ones, then those among the last."""
+    rows = await db.rows("measured_runs", function, limit)
+    if len(rows) < limit:
+        rows += await db.rows("unmeasured_runs", function, limit - len(rows), among)
+    won = [attempt_of(row) for row in rows if row[2] == "succeeded"]
+    lost = await db.rows("attempts_of", to_json([row[0] for row in rows])) if rows else []
+    return latest([*won, *map(attempt_of, lost)], limit)
 
 
 async def list_functions(db: Statements) -> tuple[FunctionRow, ...]:

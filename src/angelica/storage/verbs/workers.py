@@ -9,12 +9,12 @@ from angelica.domain import reasons
 from angelica.domain.lanes import Offer, known_lane, may_take, unmet
 from angelica.domain.reasons import UNKNOWN_FUNCTION
 from angelica.domain.task import Lease, Task
-from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic
+from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic, WorkerInfo
 from angelica.storage.rows import task_of, to_json, worker_text
 from angelica.storage.verbs.transaction import Statements, Transaction
 
 
-async def beat(tx: Transaction, told: Beat) -> BeatReply:
+async def beat(tx: Transaction, told: Beat, *, limit: int) -> BeatReply:
     """Renew the one row that carries the leases of a worker, and compare what it holds with what stands."""
     info = told.worker
     control = await tx.value(
@@ -22,8 +22,8 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     )
     if told.started:
         await tx.run("mark_started", to_json(told.started), info.id)
-    if control in (None, "run"):
-        await _free(tx, Offer(info.labels, info.functions))
+    runs = control in (None, "run")
+    more = runs and await free_held(tx, info, limit=limit) >= limit
     running = {row[0]: row for row in await tx.rows("held_leases", info.id)}
     believed = {(task_id, attempt) for task_id, attempt in told.held}
     lost = tuple(
@@ -33,7 +33,7 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     )
     cancel = tuple((row[0], row[3] or reasons.CANCELLED) for row in running.values() if row[2] == 1)
     strays = [row[0] for row in running.values() if (row[0], row[1]) not in believed]
-    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else (), control or "run")
+    return BeatReply(lost, cancel, await _tasks(tx, strays) if strays else (), control or "run", more)
 
 
 async def control(tx: Transaction, workers: Sequence[str], *, control: Control) -> tuple[ControlStatus, ...]:
@@ -75,17 +75,23 @@ async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
     return count
 
 
-async def _free(tx: Transaction, offer: Offer) -> None:
-    """Free what was held for want of a worker that has this."""
+async def free_held(tx: Transaction, worker: WorkerInfo, *, limit: int) -> int:
+    """Free what was held for want of a worker like this one, `limit` at most; return how many."""
+    offer = Offer(worker.labels, worker.functions)
+    count = 0
     if offer.functions:
-        rows = await tx.rows("parked_rows", UNKNOWN_FUNCTION, to_json(list(offer.functions)))
+        # In order, so that workers which free the same tasks wait for each other and never in a ring.
+        rows = await tx.rows("parked_rows", UNKNOWN_FUNCTION, to_json(sorted(offer.functions)), limit)
         if rows:
             await tx.run("unpark", to_json([(id_, known_lane(lane, name)) for id_, lane, name in rows]))
-            tx.topics.add(Topic.READY)
-    lanes = [lane for lane in await tx.rows("parked_lanes") if may_take(lane, offer)]
-    if lanes:
-        await tx.run("unpark_lanes", to_json(lanes))
+        count = len(rows)
+    for look, verb in (("parked_lanes", "unpark_lanes"),):
+        lanes = [lane for lane in await tx.rows(look) if may_take(lane, offer)] if count < limit else []
+        if lanes:
+            count += await tx.run(verb, to_json(sorted(lanes)), limit - count)
+    if count:
         tx.topics.add(Topic.READY)
+    return count
 
 
 async def _tasks(tx: Transaction, ids: list[str]) -> tuple[Task, ...]:

@@ -66,6 +66,8 @@ create index retained on angelica.tasks (retain_until) where state in ('succeede
 create index listing on angelica.tasks (created_at) with (fillfactor = 40);
 create index failed on angelica.tasks (created_at) where state = 'failed';
 create index cancelled on angelica.tasks (created_at) where state = 'cancelled';
+-- What attempts took, by function: for those that measure it, which are few and long beside the others.
+create index measured on angelica.tasks (function, finished_at, id) where usage is not null and finished_at is not null;
 create unique index uniques on angelica.tasks (function, unique_key) where unique_key is not null;
 create index children on angelica.tasks (parent_id, created_at, id) where parent_id is not null;
 create index retries on angelica.tasks (retry_of, created_at, id) where retry_of is not null;

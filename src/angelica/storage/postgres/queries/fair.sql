@@ -14,6 +14,17 @@ update angelica.tasks t set executor = e.value ->> 1, revision = t.revision + 1 
 -- verb: served_of
 select json_agg(json_build_array(gate, served)) from angelica.tenants where gate in (select value from ${names} e)
 
+-- verb: any_tenants
+select exists (select 1 from angelica.tenants)
+
+-- verb: tenants_after
+select json_agg(json_build_array(gate, served) order by gate) from (
+    select gate, served from angelica.tenants where gate > $1 order by gate limit $2::bigint
+) t
+
+-- verb: forget_tenants
+delete from angelica.tenants where gate in (select value from ${names} e)
+
 -- verb: put_served
 insert into angelica.tenants (gate, served) select e.value ->> 0, (e.value ->> 1)::bigint from ${items} e
 on conflict (gate) do update set served = excluded.served

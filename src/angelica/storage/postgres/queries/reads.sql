@@ -17,6 +17,27 @@ select json_agg(
     json_build_array(task_id, attempt, outcome, worker, started_at, finished_at, error, usage) order by attempt
 ) from angelica.attempts where task_id = $1
 
+-- The tasks of a function that ended last and were measured; of one that did not succeed, its attempts are elsewhere.
+-- verb: measured_runs
+select json_agg(json_build_array(id, attempt, state, worker, started_at, finished_at, null, usage)) from (
+    select * from angelica.tasks
+    where usage is not null and finished_at is not null and function = $1
+    order by finished_at desc, id desc limit $2::bigint
+) t
+
+-- Those that were not measured, among the $3 tasks that came last: there is no index over them, which each end would
+-- have to pay for.
+-- verb: unmeasured_runs
+select json_agg(json_build_array(id, attempt, state, worker, started_at, finished_at, null, null)) from (
+    select * from (select * from angelica.tasks order by created_at desc, id desc limit $3::bigint) l
+    where usage is null and finished_at is not null and function = $1
+    order by finished_at desc, id desc limit $2::bigint
+) t
+
+-- verb: attempts_of
+select json_agg(json_build_array(task_id, attempt, outcome, worker, started_at, finished_at, error, usage))
+from ${names} e join angelica.attempts a on a.task_id = e.value
+
 -- verb: functions
 select json_agg(json_build_array(name, version, executor, schema, defaults, doc, seen_at) order by name)
 from angelica.functions

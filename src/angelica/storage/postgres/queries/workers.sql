@@ -24,9 +24,12 @@ where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state || '
 
 -- verb: parked_rows
 select json_agg(json_build_array(d.id, d.executor, d.function)) from (
-    select t.id, t.executor, t.function from jsonb_array_elements_text($2::text::jsonb) e (name)
-    join angelica.tasks t on t.held is not null and t.held = $1 and t.function = e.name
-    order by t.id for update of t
+    select t.* from jsonb_array_elements_text($2::text::jsonb) e (name)
+    cross join lateral (
+        select id, executor, function from angelica.tasks
+        where held is not null and held = $1 and function = e.name order by id limit $3::bigint for update
+    ) t
+    limit $3::bigint
 ) d
 
 -- verb: unpark
@@ -47,8 +50,12 @@ select json_agg(executor) from lane where executor is not null
 -- verb: unpark_lanes
 update angelica.tasks set held = null, revision = revision + 1
 where id in (
-    select t.id from ${names} e join angelica.tasks t on t.held = 'no_capable_worker' and t.executor = e.value
-    order by t.id for update of t
+    select t.id from ${names} e
+    cross join lateral (
+        select id from angelica.tasks
+        where held = 'no_capable_worker' and executor = e.value order by id limit $2::bigint for update
+    ) t
+    limit $2::bigint
 )
 
 -- The (queue, lane) with ready rows, of those that need more than a kind of executor.

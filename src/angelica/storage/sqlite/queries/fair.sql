@@ -14,6 +14,17 @@ update tasks set executor = e.value ->> 1, revision = revision + 1 from jsonb_ea
 -- verb: served_of
 select json_group_array(json_array(gate, served)) from tenants where gate in (select value from jsonb_each(?1))
 
+-- verb: any_tenants
+select exists (select 1 from tenants)
+
+-- verb: tenants_after
+select json_group_array(json_array(gate, served)) from (
+    select gate, served from tenants where gate > ?1 order by gate limit ?2
+)
+
+-- verb: forget_tenants
+delete from tenants where gate in (select value from jsonb_each(?1))
+
 -- verb: put_served
 insert into tenants (gate, served) select value ->> 0, value ->> 1 from jsonb_each(?1) where true
 on conflict (gate) do update set served = excluded.served

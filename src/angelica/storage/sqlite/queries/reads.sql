@@ -15,6 +15,25 @@ select json_group_array(json_array(task_id, attempt, outcome, worker, started_at
     select * from attempts where task_id = ?1 order by attempt
 )
 
+-- The tasks of a function that ended last and were measured; of one that did not succeed, its attempts are elsewhere.
+-- verb: measured_runs
+select json_group_array(json_array(id, attempt, state, worker, started_at, finished_at, null, usage)) from (
+    select * from tasks indexed by measured
+    where usage is not null and finished_at is not null and function = ?1 order by finished_at desc, id desc limit ?2
+)
+
+-- Those that were not measured, among the ?3 tasks that came last: there is no index over them, which each end would
+-- have to pay for.
+-- verb: unmeasured_runs
+select json_group_array(json_array(id, attempt, state, worker, started_at, finished_at, null, null)) from (
+    select * from (select * from tasks indexed by listing order by created_at desc, id desc limit ?3)
+    where usage is null and finished_at is not null and function = ?1 order by finished_at desc, id desc limit ?2
+)
+
+-- verb: attempts_of
+select json_group_array(json_array(task_id, attempt, outcome, worker, started_at, finished_at, error, usage))
+from jsonb_each(?1) e cross join attempts on task_id = e.value
+
 -- verb: functions
 select json_group_array(json_array(name, version, executor, schema, defaults, doc, seen_at)) from (
     select * from functions order by name

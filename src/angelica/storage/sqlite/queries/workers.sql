@@ -20,9 +20,12 @@ where tasks.id = e.value ->> 0 and tasks.attempt = e.value ->> 1 and +tasks.stat
     and tasks.started_at is null
 
 -- verb: parked_rows
-select json_group_array(json_array(tasks.id, executor, function))
-from jsonb_each(?2) e cross join tasks indexed by parked
-    on held is not null and held = ?1 and function = e.value
+select json_group_array(json_array(id, executor, function))
+from (
+    select tasks.id, executor, function from jsonb_each(?2) e cross join tasks indexed by parked
+        on held is not null and held = ?1 and function = e.value
+    limit ?3
+)
 
 -- verb: unpark
 update tasks set held = null, executor = e.value ->> 1, revision = revision + 1
@@ -44,6 +47,7 @@ update tasks set held = null, revision = revision + 1
 where rowid in (
     select t.rowid from jsonb_each(?1) e cross join tasks t indexed by incapable
         on t.held = 'no_capable_worker' and t.executor = e.value
+    limit ?2
 )
 
 -- The (queue, lane) with ready rows, of those that need more than a kind of executor.

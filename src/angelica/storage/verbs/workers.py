@@ -10,7 +10,7 @@ from angelica.domain.lanes import Offer, known_lane, may_take, unmet
 from angelica.domain.reasons import UNKNOWN_FUNCTION
 from angelica.domain.task import Lease, Task
 from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic
-from angelica.storage.rows import task_of, to_json, worker_text
+from angelica.storage.rows import peer_of, task_of, to_json, worker_text
 from angelica.storage.verbs.transaction import Statements, Transaction
 
 
@@ -23,7 +23,7 @@ async def beat(tx: Transaction, told: Beat) -> BeatReply:
     if told.started:
         await tx.run("mark_started", to_json(told.started), info.id)
     if control in (None, "run"):
-        await _free(tx, Offer(info.labels, info.functions))
+        await _free(tx, info.offer)
     running = {row[0]: row for row in await tx.rows("held_leases", info.id)}
     believed = {(task_id, attempt) for task_id, attempt in told.held}
     lost = tuple(
@@ -66,7 +66,7 @@ async def has_needs(db: Statements) -> bool:
 async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
     """Hold ready rows that no live worker may take; return how many."""
     lanes = await tx.rows("ready_lanes")
-    offers = [Offer(labels, functions) for labels, functions in await tx.rows("offers", now.tick, now.boot)]
+    offers = [peer_of(row).offer for row in await tx.rows("offers", now.tick, now.boot)]
     count = 0
     for queue, lane in sorted(lanes):
         rule = unmet(lane, offers)
@@ -82,10 +82,11 @@ async def _free(tx: Transaction, offer: Offer) -> None:
         if rows:
             await tx.run("unpark", to_json([(id_, known_lane(lane, name)) for id_, lane, name in rows]))
             tx.topics.add(Topic.READY)
-    lanes = [lane for lane in await tx.rows("parked_lanes") if may_take(lane, offer)]
-    if lanes:
-        await tx.run("unpark_lanes", to_json(lanes))
-        tx.topics.add(Topic.READY)
+    for look, verb in (("parked_lanes", "unpark_lanes"), ("oversized_lanes", "free_oversized")):
+        lanes = [lane for lane in await tx.rows(look) if may_take(lane, offer)]
+        if lanes:
+            await tx.run(verb, to_json(lanes))
+            tx.topics.add(Topic.READY)
 
 
 async def _tasks(tx: Transaction, ids: list[str]) -> tuple[Task, ...]:

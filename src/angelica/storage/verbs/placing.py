@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from angelica.clock import Now
+from angelica.domain.lanes import needs_of
 from angelica.domain.placement import Late, Spare, has_needs, oldest_late, reserver
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import peer_of
@@ -22,6 +23,7 @@ async def spare_for(db: Statements, claim: Claim, late: Late | None, *, now: Now
     """Return what a claim may give away. Only where something is late it takes a look at the other workers."""
     if late is None:
         return Spare(claim.space)
-    peers = [peer_of(row) for row in await db.rows("offers", now.tick, now.boot)]
+    by_function = int(needs_of(late.lane).function is not None)
+    peers = [peer_of(row) for row in await db.rows("offers", now.tick, now.boot, by_function)]
     mine = reserver(late, peers, claim.select, now=now) == claim.worker
     return Spare(claim.space, late if mine else None)

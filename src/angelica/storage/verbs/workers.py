@@ -66,7 +66,7 @@ async def has_needs(db: Statements) -> bool:
 async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
     """Hold ready rows that no live worker may take; return how many."""
     lanes = await tx.rows("ready_lanes")
-    offers = [peer_of(row).offer for row in await tx.rows("offers", now.tick, now.boot)]
+    offers = [peer_of(row).offer for row in await tx.rows("offers", now.tick, now.boot, 1)]
     count = 0
     for queue, lane in sorted(lanes):
         rule = unmet(lane, offers)

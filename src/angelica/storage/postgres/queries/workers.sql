@@ -103,10 +103,12 @@ where id in (
     order by priority desc, run_at, id limit $3::bigint for update skip locked
 )
 
--- What live workers have that are to run; $1 is the tick of the clock of boot $2.
+-- What live workers have that are to run; $1 is the tick of the clock of boot $2. Their functions, which may be many,
+-- only with $3 = 1.
 -- verb: offers
 select json_agg(json_build_array(
-    id, coalesce(info::json -> 'labels', '{}'::json), coalesce(info::json -> 'functions', '[]'::json),
+    id, coalesce(info::json -> 'labels', '{}'::json),
+    case when $3::int = 1 then coalesce(info::json -> 'functions', '[]'::json) else '[]'::json end,
     coalesce(info::json -> 'cpu', '0'::json), coalesce(info::json -> 'memory', '0'::json),
     coalesce(info::json -> 'capacity', '{}'::json), info::json -> 'queues', coalesce(info::json -> 'select', '{}'::json)
 ))

@@ -97,10 +97,11 @@ where rowid in (
     order by priority desc, run_at, id limit ?3
 )
 
--- What live workers have that are to run; ?1 is the tick of the clock of boot ?2.
+-- What live workers have that are to run; ?1 is the tick of the clock of boot ?2. Their functions, which may be many,
+-- only with ?3 = 1.
 -- verb: offers
 select json_group_array(json_array(
-    id, json(coalesce(info ->> 'labels', '{}')), json(coalesce(info ->> 'functions', '[]')),
+    id, json(coalesce(info ->> 'labels', '{}')), json(iif(?3 = 1, coalesce(info ->> 'functions', '[]'), '[]')),
     coalesce(info ->> 'cpu', 0), coalesce(info ->> 'memory', 0), json(coalesce(info ->> 'capacity', '{}')),
     json(coalesce(info ->> 'queues', 'null')), json(coalesce(info ->> 'select', '{}'))
 ))

@@ -28,13 +28,13 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(directory: Path, *, workers: int = 1) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Run `angelica dev` in a directory of its own until the block ends; yields its port."""
+def served(directory: Path, *, workers: int = 1, mode: str = "dev") -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run `angelica dev` (or `serve`) in a directory of its own until the block ends; yields its port."""
     port = free_port()
     directory.mkdir(exist_ok=True)
     environment = {**os.environ, "ANGELICA_URL": str(directory / "served.db"), "ANGELICA_WORKERS": str(workers)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "angelica.cli", "dev", "--port", str(port)],
+        [sys.executable, "-m", "angelica.cli", mode, "--port", str(port)],
         cwd=directory,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def served(directory: Path, *, workers: int = 1) -> Iterator[tuple[int, subproce
                     break
             except OSError:
                 if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError("angelica dev did not come up") from None
+                    raise RuntimeError(f"angelica {mode} did not come up") from None
                 time.sleep(0.05)
         yield port, process
     finally:

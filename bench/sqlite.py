@@ -84,11 +84,20 @@ async def filled(url: str, function: str, tasks: int) -> None:
 
 @contextmanager
 def workers(url: str, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run worker processes until the block ends."""
+    """Run worker processes, which begin together, until the block ends."""
     processes = [
-        subprocess.Popen([sys.executable, "-m", "bench.worker", url], stdout=subprocess.PIPE) for _ in range(count)
+        subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
+        for _ in range(count)
     ]
     try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"open\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
         yield processes
     finally:
         for process in processes:

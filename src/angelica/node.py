@@ -35,6 +35,7 @@ from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Storage, WorkerInfo
 
 FLUSH_EVERY = 0.25
+FLUSH_AT_REST = 60.0
 DECLARE_EVERY = 3_600.0
 START_SLOTS = 8_192
 ASYNC_SLOTS = 1_000
@@ -75,6 +76,7 @@ class Node:
         self._fair_queues = settings.fair_queues
         self._child_setup = child_setup
         start_file = _start_file(settings, worker_id) if durable else None
+        self._quiet = False
         self.journal = Journal(clock, limit=settings.log_limit, line_limit=settings.log_line_limit, scrub=scrubber())
         setup = None if child_setup is None else partial(_with_start_file, child_setup, start_file)
         wanted = _worker_settings(settings, setup, durable=durable)
@@ -159,8 +161,12 @@ class Node:
         return found
 
     async def _flush(self) -> float:
+        if self._quiet:  # a first line: its attempt may end before the others of its kind come, and takes them along
+            self._quiet = False
+            return FLUSH_EVERY
         await self.worker.flush_logs()
-        return FLUSH_EVERY
+        self._quiet = self.journal.rest()
+        return FLUSH_AT_REST if self._quiet else FLUSH_EVERY
 
     async def _declare(self) -> float:
         now = self._clock.wall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -10,11 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import angelica
+from tests.cli.zygote import Zygote
 
 SOURCE = str(Path(angelica.__file__).parents[1])
 APP = """
@@ -48,6 +51,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": SOURCE, "PYTHONWARNINGS": "error::UserWarning:click", **more}
 
 
+@cache
+def zygote() -> Zygote:
+    made = Zygote(environment())
+    atexit.register(made.close)
+    return made
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "angelica.cli", *arguments]
 
@@ -55,17 +65,7 @@ def command(*arguments: str) -> list[str]:
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., Done]:
     def call(*arguments: str, stdin: str = "", cwd: Path = tmp_path, **env: str) -> Done:
-        done = subprocess.run(
-            command(*arguments),
-            cwd=cwd,
-            env=environment(**env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Done(*zygote().run(arguments, cwd=cwd, env=environment(**env), stdin=stdin))
 
     return call
 

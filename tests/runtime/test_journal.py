@@ -356,6 +356,23 @@ def test_the_flusher_is_called_once_for_each_thousand_and_may_fail() -> None:
     assert calls == [WAKE_AT, WAKE_AT]
 
 
+def test_at_rest_the_first_line_calls_the_flusher_and_only_that() -> None:
+    journal, calls = unbounded(), []
+    journal.on_pending = lambda: calls.append(journal.pending)
+    running = attempt(journal)
+    assert journal.rest()
+    log(journal, running, "first")
+    log(journal, running, "second")
+    assert calls == [1]
+    assert not journal.rest()  # lines wait: whoever looks must look again
+    log(journal, running, "third")
+    assert calls == [1]
+    assert messages(journal.drain()) == ["first", "second", "third"]
+    assert journal.rest()
+    log(journal, running, "fourth")
+    assert calls == [1, 1]
+
+
 def test_writing_never_raises() -> None:
     journal = unbounded()
     running = attempt(journal)

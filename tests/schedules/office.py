@@ -115,7 +115,7 @@ def make_storage(kind, directory, clock):
         case "sqlite":
             return SqliteStorage(directory / "angelica.db", clock, durability="fast")
         case _:
-            return PostgresStorage(session().fresh_url(), clock, durability="fast")
+            return PostgresStorage(session().empty_url(), clock, durability="fast")
 
 
 def in_office(kind, tmp_path, story):

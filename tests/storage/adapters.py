@@ -24,7 +24,7 @@ def sqlite(directory: Path, clock: Clock) -> Storage:
 
 
 def postgres(directory: Path, clock: Clock) -> Storage:
-    return PostgresStorage(session().fresh_url(), clock)
+    return PostgresStorage(session().empty_url(), clock)
 
 
 ADAPTERS: dict[str, Factory] = {"memory": memory, "sqlite": sqlite, "postgres": postgres}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import uvicorn
@@ -15,8 +16,19 @@ _LAST_ANSWERS: Final = 3
 class _Server(uvicorn.Server):
     """Uvicorn without its own signal handlers: this process has one plan for its end, and it is ours."""
 
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.leaving = asyncio.Event()
+
     def capture_signals(self) -> Any:
         return _Nothing()
+
+    async def main_loop(self) -> None:
+        # Uvicorn looks ten times a second at a flag; the date header, its other affair, changes once a second.
+        while not self.should_exit:
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.leaving.wait(), 1.0)
 
 
 class _Nothing:
@@ -56,4 +68,5 @@ async def serve(
             stopped.cancel()
     finally:
         server.should_exit = True
+        server.leaving.set()
         await serving

@@ -15,6 +15,7 @@ from angelica.ending import end
 from angelica.errors import StorageError, StorageUnavailable
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.means import Means
+from angelica.runtime.pace import paced
 from angelica.runtime.placement import Placement
 from angelica.runtime.room import Room
 from angelica.storage.answers import accepted_before
@@ -126,7 +127,7 @@ class Completer:
         """Turn rings, and the passing of the poll interval, into hunger."""
         mark = self._storage.mark(Topic.READY)
         while True:
-            pause = self._poll * (0.75 + 0.5 * self._chance())
+            pause = paced(self._poll)
             try:
                 mark = await self._storage.wait(Topic.READY, mark, pause)
             except StorageError:  # a wake-up is a hint: without it there is the poll

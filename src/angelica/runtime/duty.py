@@ -9,6 +9,7 @@ from typing import Final
 
 from angelica.ending import end
 from angelica.errors import StorageUnavailable
+from angelica.runtime.pace import paced
 
 log: Final = logging.getLogger("angelica.engine")
 
@@ -28,7 +29,8 @@ class Duty:
         self.problem: str | None = None
         self._step = step
         self._chance = chance
-        self._nudged = asyncio.Event()
+        self._nudged = False
+        self._alarm: asyncio.Future[None] | None = None
         self._loop: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -37,7 +39,8 @@ class Duty:
 
     def nudge(self) -> None:
         """Run the step as soon as possible."""
-        self._nudged.set()
+        self._nudged = True
+        _ring(self._alarm)
 
     async def stop(self) -> None:
         """End the loop and wait for it."""
@@ -47,7 +50,7 @@ class Duty:
     async def _run(self) -> None:
         failures = 0
         while True:
-            self._nudged.clear()
+            self._nudged = False
             try:
                 pause = await self._step()
             except Exception as error:  # noqa: BLE001 - a loop of the engine outlives whatever its step meets
@@ -58,10 +61,21 @@ class Duty:
                 continue
             failures = 0
             self.problem = None
-            try:
-                await asyncio.wait_for(self._nudged.wait(), pause)
-            except TimeoutError:
-                continue
+            if pause > 0 and not self._nudged:
+                await self._rest(paced(pause))
+            else:
+                await asyncio.sleep(0)
+
+    async def _rest(self, pause: float) -> None:
+        # By hand: `wait_for` makes a task, and turns the loop four times for each pause of each duty.
+        loop = asyncio.get_running_loop()
+        self._alarm = loop.create_future()
+        timer = loop.call_later(pause, _ring, self._alarm)
+        try:
+            await self._alarm
+        finally:
+            timer.cancel()
+            self._alarm = None
 
     def _report(self, error: Exception, failures: int) -> None:
         self.problem = f"{type(error).__name__}: {error}"
@@ -70,3 +84,8 @@ class Duty:
                 log.warning("%s: %s; trying again", self.name, error)
         else:
             log.error("%s failed (%d in a row)", self.name, failures, exc_info=error)
+
+
+def _ring(alarm: asyncio.Future[None] | None) -> None:
+    if alarm is not None and not alarm.done():
+        alarm.set_result(None)

@@ -60,7 +60,7 @@ class Janitor:
                 await self.settle(row, Death(row.info.pid))
         await self._sweep_expired({row.info.id: row for row in workers})
         await self._park()
-        return self._interval * (0.75 + 0.5 * self._chance())
+        return self._interval
 
     async def _park(self) -> None:
         """Hold what no live worker has the labels, the code or the size for, so that it is seen; not all at once."""

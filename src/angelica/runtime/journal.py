@@ -29,7 +29,8 @@ class Journal:
     not yet drained, and twice that for all attempts together. What goes beyond is dropped and counted exactly, and
     the last line of the attempt says so. `scrub` takes secrets out of each line before it is kept.
 
-    `on_pending`, if set, is called on the thread that writes, once 1,000 lines wait to be drained. Tallies over all
+    `on_pending`, if set, is called on the thread that writes, once 1,000 lines wait to be drained, or once one does
+    after a `rest`. Tallies over all
     attempts: `dropped` beyond a limit (known when the attempt ends), `late` after the end, `stale` refused by the
     store. `errors` counts writes that failed inside: always 0 unless something is broken.
     """
@@ -56,6 +57,7 @@ class Journal:
         self._quick = line_limit // 4  # so many characters are never more than the limit in bytes
         self._pending = 0
         self._rung = False
+        self._resting = False
         self._open: dict[Lease, AttemptLog] = {}
         self._dirty: dict[AttemptLog, None] = {}
         # Re-entrant: a finalizer that prints may run on this very thread while it holds the lock.
@@ -68,6 +70,12 @@ class Journal:
     def pending(self) -> int:
         """How many lines wait to be drained."""
         return self._pending
+
+    def rest(self) -> bool:
+        """Say that nobody looks before `on_pending` is called for the next line; False if one waits already."""
+        with self._lock:
+            self._resting = not self._dirty
+        return self._resting
 
     def write(self, running: Running, stream: str, level: str, logger: str, message: str | bytes) -> None:
         r"""Record `message` of `running` as one line, or as several where it holds `\n`, `\r\n` or `\r`.
@@ -261,9 +269,11 @@ class Journal:
         return lines
 
     def _ring(self) -> None:
-        if self._pending < WAKE_AT or self._rung or self.on_pending is None:
+        first = self._resting and self._pending > 0
+        if self.on_pending is None or not (first or (self._pending >= WAKE_AT and not self._rung)):
             return
-        self._rung = True
+        self._resting = False
+        self._rung = not first
         try:
             self.on_pending()
         except Exception:  # noqa: BLE001 - the loop to be woken may be closed; draining at an interval is the net

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from angelica.clock import SECOND
+from angelica.runtime.pace import paced
 from angelica.storage.protocol import Storage, Topic
 
 log: Final = logging.getLogger("angelica.engine")
@@ -61,7 +62,7 @@ class MoveWatch:
         elif self._resting:
             self._end_rest()
             log.warning("the move was given up: going on")
-        await self._storage.wait(Topic.CONTROL, mark, LOOK_EVERY)
+        await self._storage.wait(Topic.CONTROL, mark, paced(LOOK_EVERY))
         return 0.0
 
     def close(self) -> None:

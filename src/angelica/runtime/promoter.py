@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from angelica.clock import MILLISECOND, SECOND, Clock
+from angelica.runtime.pace import paced
 from angelica.storage.protocol import Storage, Topic
 
 BATCH: Final = 1_000
@@ -26,5 +27,5 @@ class Promoter:
             pause = self._poll
             if promoted.next_due is not None:
                 pause = min(pause, max(promoted.next_due - self._clock.wall(), MILLISECOND) / SECOND)
-            await self._storage.wait(Topic.DUE, mark, pause)
+            await self._storage.wait(Topic.DUE, mark, paced(pause))
         return 0.0

@@ -14,6 +14,7 @@ from angelica.domain.fire import fire
 from angelica.domain.schedule import Firing, Phase
 from angelica.errors import AngelicaError
 from angelica.runtime.means import Means
+from angelica.runtime.pace import paced
 from angelica.storage.protocol import Due, Storage, Topic
 
 log: Final = logging.getLogger("angelica.schedules")
@@ -53,7 +54,7 @@ class Scheduler:
             if following is not None:
                 pause = min(pause, (following - clock.wall()) / SECOND)
             if pause > 0 or not found:
-                await storage.wait(Topic.SCHEDULES, mark, max(pause, MILLISECOND / SECOND))
+                await storage.wait(Topic.SCHEDULES, mark, paced(max(pause, MILLISECOND / SECOND)))
         return 0.0
 
     async def tick(self) -> tuple[int, int]:

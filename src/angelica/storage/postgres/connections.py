@@ -71,17 +71,16 @@ async def connect(options: Options, *, name: str = "angelica") -> Raw:
     pooled = options.address.pooler is not None
     settings = {} if pooled else {**options.settings, "application_name": name}
     try:
-        connection = await asyncio.wait_for(
-            asyncpg.connect(
+        # No `wait_for`: it runs the driver in a task of its own, and may lose what that has just opened to a cancel.
+        async with asyncio.timeout(options.connect_timeout + 1):
+            connection = await asyncpg.connect(
                 options.address.dsn,
                 timeout=options.connect_timeout,
                 statement_cache_size=0 if pooled else 256,
                 max_cached_statement_lifetime=0,
                 max_cacheable_statement_size=64 * 1024,
                 server_settings=settings,
-            ),
-            options.connect_timeout + 1,
-        )
+            )
     except Exception as error:
         raise _refused(options, error) from error
     _keep_alive(connection)

@@ -21,7 +21,7 @@ import apsw
 from angelica.errors import StorageUnavailable
 from angelica.storage.protocol import Topic
 
-POLL: Final = 0.25
+POLL: Final = 1.0
 """Seconds between looks at the file itself, while somebody waits: the net below the datagrams."""
 
 _PAGE: Final = 4096

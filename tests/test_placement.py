@@ -8,8 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angelica.clock import MINUTE, SECOND, Now
+from angelica.domain.claims import effective_level
 from angelica.domain.lanes import Offer, kind_of, known_lane, lane_of, may_take, needs_of, tenant_lane, unmet
-from angelica.domain.placement import FIRST_TURN, RESERVED_AFTER, Late, Peer, Space, Spare, oldest_late, reserver
+from angelica.domain.placement import (
+    FIRST_TURN,
+    RESERVED_AFTER,
+    Head,
+    Late,
+    Passed,
+    Peer,
+    Space,
+    Spare,
+    first_late,
+    goes_before,
+    reserver,
+)
 from angelica.domain.resources import Amount, Capacity, amount_of
 
 NOW = Now(1_000 * SECOND, 0, "")
@@ -87,7 +100,7 @@ places = st.tuples(st.sampled_from(["a", "b"]), lanes)
 )
 def test_a_claim_never_takes_more_than_there_is_and_never_the_room_of_the_late_one(asked, capacity, taken, slots, late):
     kept = None if late is None or "@" not in late[1] else Late(0, *late)
-    spare = Spare(Space(capacity, taken, slots), kept)
+    spare = Spare(Space(capacity, taken, slots), None if kept is None else Passed(kept, frozenset()))
     drawn: list[tuple[str, str]] = []
     for (queue, lane), wanted in asked:
         count = min(spare.most(queue, lane), wanted)
@@ -110,19 +123,45 @@ def test_a_claim_never_takes_more_than_there_is_and_never_the_room_of_the_late_o
             assert not needy
 
 
-@given(
-    st.lists(
-        places.flatmap(lambda p: st.builds(Late, st.integers(900, 1000).map(lambda n: n * SECOND), *map(st.just, p)))
-    )
+levels = st.lists(
+    st.builds(
+        lambda place, priority, age: Head(*place, priority, NOW.wall - age * SECOND),
+        places,
+        st.sampled_from([0, 1, 5]),
+        st.integers(0, 400),
+    ),
+    unique_by=lambda head: head[:3],
 )
-def test_the_oldest_that_is_late_and_could_run_there_counts(heads):
-    found = oldest_late(heads, Capacity(3.5, 4 << 30), now=NOW)
+
+
+@given(levels)
+def test_the_first_in_line_that_is_late_and_could_run_there_counts(heads):
+    capacity = Capacity(3.5, 4 << 30)
+    found = first_late(heads, capacity, now=NOW)
     late = [
         head
         for head in heads
         if head.due <= NOW.wall - RESERVED_AFTER and "@" in head.lane and needs_of(head.lane).amount.cpu <= 3500
     ]
-    assert found == min(late, default=None)
+    if found is None:
+        assert not late
+        return
+    assert found.late in {Late(head.due, head.queue, head.lane, head.priority) for head in late}
+    ranks = {
+        head: (-effective_level(head.priority, head.due, now=NOW), -head.priority, head.due, head.lane)
+        for head in heads
+    }
+    (mine,) = [head for head in heads if Late(head.due, head.queue, head.lane, head.priority) == found.late]
+    before = {head for head in heads if head.queue == mine.queue and "@" in head.lane and ranks[head] < ranks[mine]}
+    assert found.ahead == {head[:3] for head in before}
+    assert not before & set(late)
+    for queue in {head.queue for head in late}:
+        first = min((head for head in late if head.queue == queue), key=ranks.__getitem__)
+        assert (mine.due, mine.queue) <= (first.due, first.queue)
+    for head in heads:
+        if head.due != mine.due:
+            is_before = goes_before(found.late, head.queue, head.priority, head.due, now=NOW)
+            assert is_before == (head.queue == mine.queue and ranks[head] < ranks[mine])
 
 
 peers = st.lists(

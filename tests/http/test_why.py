@@ -148,7 +148,7 @@ def test_a_task_that_fits_but_not_now_waits_for_room(client: TestClient, house: 
         "reserved": None,
         "ahead": 0,
     }
-    assert said["text"].startswith("It needs 2 CPUs, and waits for room: w-1 has 1 CPU free of 4 CPUs. The oldest")
+    assert said["text"].startswith("It needs 2 CPUs, and waits for room: w-1 has 1 CPU free of 4 CPUs. The first")
     assert why(client, submit(client, resources={"cpu": 1}))["code"] == "ahead"
 
 

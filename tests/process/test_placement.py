@@ -35,7 +35,7 @@ async def run(cpu: int) -> int:
 small = engine.task(name="small")(run)
 large = engine.task(name="large")(run)
 """
-# The small ones go before the large ones, and two of them fit beside each other: there is always one that fits.
+# Two small ones fit beside each other, so there is always one that fits, and never room for a large one.
 SUBMIT = f"""
 import asyncio
 from datetime import datetime, timedelta, timezone
@@ -44,7 +44,7 @@ from placed import engine, large, small
 async def main():
     late = datetime.now(timezone.utc) - timedelta(seconds=31)
     await large.using(resources={{"cpu": 64}}).aenqueue(64)
-    await small.using(resources={{"cpu": 1}}, priority=50).aenqueue_many([(1,)] * {SMALL})
+    await small.using(resources={{"cpu": 1}}).aenqueue_many([(1,)] * {SMALL})
     await large.using(resources={{"cpu": 2, "memory": "64MiB"}}, run_at=late).aenqueue_many([(2,)] * {LARGE})
     await engine.close()
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from angelica.clock import Now
 from angelica.domain import reasons
 from angelica.domain.lanes import needs_of
+from angelica.domain.placement import goes_before
 from angelica.domain.reasons import Why
 from angelica.domain.resources import Amount, amount_of, shown, taken_by
 from angelica.domain.task import State, Task
@@ -86,13 +87,14 @@ def _too_large(task: Task, largest: dict[str, Any] | None, text: str) -> Why:
 class Place:
     """A worker that is large enough: what of it is free, and which tasks take the rest.
 
-    `kept`: it keeps itself free, for the task in question (`mine`) or for another one.
+    It may keep itself free, for the task in question (`mine`) or for another one before it.
     """
 
     info: WorkerInfo
     free: Amount
     tasks: tuple[str, ...]
     mine: bool
+    kept_for_another: bool
 
     @property
     def view(self) -> dict[str, Any]:
@@ -103,7 +105,7 @@ class Place:
             "capacity": {"cpu": cpu or None, "memory": memory or None},
             "free": {"cpu": self.free.cpu / 1000 if cpu else None, "memory": self.free.memory if memory else None},
             "tasks": len(self.tasks),
-            "kept_for_another": self.info.kept is not None and not self.mine,
+            "kept_for_another": self.kept_for_another,
         }
 
 
@@ -115,14 +117,14 @@ async def no_room(task: Task, rows: Sequence[WorkerRow], now: Now, storage: Stor
     for info in fitting[:ASKED]:
         where = TaskFilter(states=frozenset({State.RUNNING}), worker=info.id)
         running = (await storage.list_tasks(where, limit=SEEN, newest_first=False)).items
-        place = _place(info, task, running)
+        place = _place(info, task, running, now)
         if place is None:
             return None
         places.append(place)
     if not places:
         return None
     ahead = await storage.count_ahead(task)
-    places.sort(key=lambda place: (not place.mine, place.info.kept is not None, len(place.tasks), place.info.id))
+    places.sort(key=lambda place: (not place.mine, place.kept_for_another, len(place.tasks), place.info.id))
     keeper = next((place.info.id for place in places if place.mine), None)
     params = {
         "needs": dict(resources),
@@ -135,7 +137,7 @@ async def no_room(task: Task, rows: Sequence[WorkerRow], now: Now, storage: Stor
     return Why(reasons.NO_ROOM, params, position=ahead + 1, blocking=links or WORKERS, text=text)
 
 
-def _place(info: WorkerInfo, task: Task, running: Sequence[Task]) -> Place | None:
+def _place(info: WorkerInfo, task: Task, running: Sequence[Task], now: Now) -> Place | None:
     """Return how a worker stands that has no room for a task, None if it has."""
     needs = amount_of(task.spec.extras.resources)
     others = [each for each in running if each.spec.extras.resources]
@@ -143,10 +145,11 @@ def _place(info: WorkerInfo, task: Task, running: Sequence[Task]) -> Place | Non
     kept = info.kept
     mine = kept is not None and (kept.queue, kept.due) == (task.queue, task.run_at)
     mine = mine and kept is not None and needs_of(kept.lane).amount == needs
-    if info.offer.capacity.times(needs, taken) and (kept is None or mine):
+    first = kept is None or mine or goes_before(kept, task.queue, task.spec.priority, task.run_at, now=now)
+    if first and info.offer.capacity.times(needs, taken):
         return None
     free = Amount(max(round(info.cpu * 1000) - taken.cpu, 0), max(info.memory - taken.memory, 0))
-    return Place(info, free, tuple([each.id for each in others]), mine)
+    return Place(info, free, tuple([each.id for each in others]), mine, not first)
 
 
 def _text(resources: Any, places: Sequence[Place], keeper: str | None) -> str:
@@ -158,12 +161,12 @@ def _text(resources: Any, places: Sequence[Place], keeper: str | None) -> str:
         view = place.view["free"]
         free = {name: view[name] for name in whole}
         part = f"{place.info.id} has {shown(free)} free of {shown(whole)}"
-        if place.view["kept_for_another"]:
+        if place.kept_for_another:
             part = f"{place.info.id} keeps itself free for another task"
         parts.append(part)
     more = len(places) - TOLD
     more_text = f" (and {more} more)" if more > 0 else ""
-    end = "The oldest that was due for 30 seconds gets a worker that keeps itself free for it."
+    end = "The first in line that was due for 30 seconds gets a worker that keeps itself free for it."
     if keeper is not None:
         end = f"{keeper} keeps itself free for it."
     return f"It needs {shown(resources)}, and waits for room: {'; '.join(parts)}{more_text}. {end}"

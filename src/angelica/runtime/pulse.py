@@ -98,9 +98,8 @@ class Pulse:
         self._heartbeat.nudge()
 
     def keep(self, kept: Late | None) -> None:
-        """Tell the store for which task the worker keeps itself free now."""
+        """Tell the store, with the next beat, for which task the worker keeps itself free now."""
         self._kept = kept
-        self._heartbeat.nudge()
 
     @property
     def problem(self) -> str | None:

@@ -11,7 +11,7 @@ from angelica.domain.claims import AGEING, rotate, share_out
 from angelica.domain.gates import gates_of
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
-from angelica.domain.placement import Late, Spare, oldest_late, reserver
+from angelica.domain.placement import Head, Spare, first_late, reserver
 from angelica.domain.task import NO_EXTRAS, Task
 from angelica.storage.limit_rules import MOST_HELD, WINDOW, Doorway
 from angelica.storage.memory_fair import take_fairly
@@ -84,24 +84,29 @@ class _Hand:
             head
             for queue, lane in self.table.lanes.needy()
             if kind_of(lane) in kinds and may_take(lane, claim.offer)
-            if (named is None or queue in named) and (head := self._head(queue, lane)) is not None
+            if named is None or queue in named
+            for head in self._heads(queue, lane)
         ]
         if self.doorway is not None:
             self.table.gates.meet(self.doorway, [f"queue:{head.queue}" for head in heads])
             heads = [head for head in heads if self.doorway.queue_room(head.queue) > 0]
-        late = oldest_late(heads, claim.space.capacity, now=self.now)
-        if late is not None:
-            mine = reserver(late, peers(self.table, now=self.now), self.select, now=self.now) == self.worker
-            self.spare = self.round = Spare(claim.space, late if mine else None)
+        ageing = (lambda _queue: AGEING) if self.doorway is None else self.doorway.ageing
+        passed = first_late(heads, claim.space.capacity, now=self.now, ageing=ageing)
+        if passed is not None:
+            mine = reserver(passed.late, peers(self.table, now=self.now), self.select, now=self.now) == self.worker
+            self.spare = Spare(claim.space, passed if mine else None)
 
-    def _head(self, queue: str, lane: str) -> Late | None:
-        """Return where the oldest of a lane stands."""
+    def _heads(self, queue: str, lane: str) -> list[Head]:
+        """Return where the first of each level of a lane stands."""
         rows = (
             selected(self.table, queue, [lane], select=self.select, now=self.now)
             if self.select
             else self.table.lanes.heads(queue, lane)
         )
-        return Late(min([row.run_at for row in rows]), queue, lane) if rows else None
+        first: dict[int, int] = {}
+        for row in rows:
+            first[row.spec.priority] = min(row.run_at, first.get(row.spec.priority, row.run_at))
+        return [Head(queue, lane, priority, due) for priority, due in first.items()]
 
     def shares(self, queues: Sequence[str], lanes: Mapping[str, Sequence[str]], wanted: int) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues."""
@@ -166,7 +171,7 @@ class _Hand:
 
     def _has_place(self, row: Row) -> bool:
         """Draw what a row needs, or put it back where it does not fit beside those before it."""
-        fits = self.round.most(row.spec.queue, row.lane) > 0
+        fits = self.round.most(row.spec.queue, row.lane, row.spec.priority) > 0
         if fits:
             self.round.draw(row.spec.queue, row.lane, 1)
         else:
@@ -180,8 +185,8 @@ class _Hand:
             return lanes_of.take_ready(queue, lanes, size, self.round, now=self.now, ageing=ageing, draws=draws)
         rows = selected(self.table, queue, lanes, select=self.select, now=self.now, ageing=ageing)
         taken: list[Row] = []
-        for (lane, _), level in groupby(rows, lambda row: (row.lane, row.spec.priority)):
-            some = list(islice(level, min(size - len(taken), self.round.most(queue, lane))))
+        for (lane, priority), level in groupby(rows, lambda row: (row.lane, row.spec.priority)):
+            some = list(islice(level, min(size - len(taken), self.round.most(queue, lane, priority))))
             if draws:
                 self.round.draw(queue, lane, len(some))
             taken += some

@@ -162,7 +162,7 @@ class Lanes:
         ]
         taken: list[Row] = []
         for lane, priority in rank_levels(heads, now=now, ageing=ageing):
-            rows = self._lanes[queue, lane][priority].take(min(limit - len(taken), spare.most(queue, lane)))
+            rows = self._lanes[queue, lane][priority].take(min(limit - len(taken), spare.most(queue, lane, priority)))
             if draws:
                 spare.draw(queue, lane, len(rows))
             taken += rows

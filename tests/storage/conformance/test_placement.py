@@ -198,7 +198,7 @@ def test_small_ones_pass_a_large_one_for_thirty_seconds(world: World) -> None:
 
 def test_then_its_worker_takes_no_other_with_needs(world: World) -> None:
     late = late_one(world, "w1")
-    small = [now(f"s{n}", world, resources={"memory": 1}, priority=9, queue="q") for n in range(3)]
+    small = [now(f"s{n}", world, resources={"memory": 1}, queue="q") for n in range(3)]
     world.submit(*small, new("plain"))
     reply = ask(world, space=HALF)
     assert (ids(reply.claimed), reply.kept) == (["plain"], late)
@@ -209,14 +209,13 @@ def test_then_its_worker_takes_no_other_with_needs(world: World) -> None:
 
 def test_where_it_fits_others_leave_it_its_room(world: World) -> None:
     late = late_one(world, "w1", capacity=Capacity(6.0, 0))
-    world.submit(*[now(f"s{n}", world, resources=cpus(1), priority=9) for n in range(6)])
-    claim = Claim("w1", 2, (("async", 2),), space=Space(Capacity(6.0, 0)))
-    reply = world.exchange(claim=claim)
-    assert (ids(reply.claimed), reply.kept) == (["s0", "s1"], late)
-    reply = world.exchange(
-        claim=replace(claim, wanted=9, room=(("async", 9),), space=Space(Capacity(6.0, 0), Amount(2000)))
-    )
-    assert (ids(reply.claimed), reply.kept) == (["large"], None)
+    world.submit(*[now(f"s{n}", world, queue="a", resources=cpus(1)) for n in range(6)])
+    seen = []
+    for taken in (0, 1000, 2000):
+        claim = Claim("w1", 1, (("async", 9),), space=Space(Capacity(6.0, 0), Amount(taken)))
+        reply = world.exchange(claim=claim)
+        seen.append((ids(reply.claimed), reply.kept))
+    assert seen == [(["s0"], late), (["s1"], late), (["large"], None)]
 
 
 def test_only_one_worker_keeps_itself_free_and_another_follows_it_when_it_dies(world: World) -> None:
@@ -267,15 +266,36 @@ def test_nobody_keeps_itself_free_for_one_that_may_not_begin_anyway(world: World
 def test_it_is_kept_free_in_a_queue_with_a_limit_too(world: World) -> None:
     world.limit("queue:q", max_running=5)
     late = late_one(world, "w1", queue="q")
-    world.submit(now("small", world, queue="q", resources=cpus(1), priority=9), new("plain", queue="q"))
+    world.submit(now("small", world, queue="q", resources=cpus(1)), new("plain", queue="q"))
     reply = ask(world, space=HALF)
     assert (ids(reply.claimed), reply.kept) == (["plain"], late)
     assert ids(ask(world).claimed) == ["large"]
 
 
-def test_it_is_the_oldest_one_of_all_that_fit_a_worker(world: World) -> None:
+def test_it_is_the_first_in_line_of_those_that_fit_a_worker(world: World) -> None:
     beat(world, "w1")
     world.submit(new("huge", resources=cpus(64), run_at=START - MINUTE))
-    world.submit(new("second", resources=cpus(4), run_at=START - 31 * SECOND, priority=5))
-    world.submit(new("first", resources=cpus(3), run_at=START - 32 * SECOND))
+    world.submit(new("third", resources=cpus(4), run_at=START - 31 * SECOND))
+    world.submit(new("second", resources=cpus(3), run_at=START - 32 * SECOND))
     assert ask(world, space=HALF).kept == Late(START - 32 * SECOND, "default", "async;@cpu=3000")
+    world.submit(new("first", resources=cpus(4), run_at=START - 31 * SECOND, priority=1))
+    assert ask(world, space=HALF).kept == Late(START - 31 * SECOND, "default", "async;@cpu=4000", 1)
+    world.submit(new("other", resources=cpus(4), run_at=START - 40 * SECOND, queue="q"))
+    assert ask(world, space=HALF).kept == Late(START - 40 * SECOND, "q", "async;@cpu=4000")
+
+
+def test_what_has_its_turn_before_it_does_not_wait_for_it(world: World) -> None:
+    late = late_one(world, "w1")
+    world.submit(now("before", world, resources=cpus(1), priority=1), now("after", world, resources=cpus(1)))
+    reply = ask(world, space=HALF)
+    assert (ids(reply.claimed), reply.kept) == (["before"], late)
+    world.clock.advance(MINUTE)  # by which the late one has gained a level
+    beat(world, "w1")
+    world.submit(now("next", world, resources=cpus(1), priority=1))
+    reply = ask(world, space=HALF)
+    assert (ids(reply.claimed), reply.kept) == (["next"], late)
+    world.clock.advance(MINUTE)
+    beat(world, "w1")
+    world.submit(now("last", world, resources=cpus(1), priority=1))
+    reply = ask(world, space=HALF)
+    assert (ids(reply.claimed), reply.kept) == ([], late)

@@ -17,7 +17,7 @@ from angelica.storage.postgres.transaction import PostgresTransaction
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import taken_of, task_of, to_json
 from angelica.storage.verbs.limited import claim_limited
-from angelica.storage.verbs.placing import late_in, spare_for
+from angelica.storage.verbs.placing import heads_of, spare_for
 from angelica.storage.verbs.transaction import Taken
 from angelica.storage.verbs.waiting import cancel_waiting
 
@@ -75,7 +75,7 @@ def _share_levels(levels: Sequence[Level], wanted: int, spare: Spare, now: Now) 
     for key in rank_levels([(level.executor, level.priority, level.oldest) for level in levels], now=now):
         level = by_key[key]
         ready = wanted if level.ready is None else level.ready
-        part = min(wanted, ready, spare.most(level.queue, level.executor))
+        part = min(wanted, ready, spare.most(level.queue, level.executor, level.priority))
         if part > 0:
             spare.draw(level.queue, level.executor, part)
             lanes.append(Lane(level.queue, level.executor, level.priority, part, *level.since))
@@ -104,7 +104,7 @@ async def claim_tasks(tx: PostgresTransaction, claim: Claim, heads: Heads, *, no
     levels = await heads.look(tx, claim, now)
     if levels and levels[0].edition is not None:
         return await claim_limited(tx, claim, now=now)
-    spare = await spare_for(tx, claim, late_in(map(told, levels), claim, now=now), now=now)
+    spare = await spare_for(tx, claim, heads_of(map(told, levels)), now=now)
     for executor, room in claim.room:
         left = min(room, claim.wanted - len(claimed))
         while left > 0:

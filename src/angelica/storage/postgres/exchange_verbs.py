@@ -21,7 +21,7 @@ from angelica.storage.protocol import Claim, Exchanged, LogLine, Topic
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs.ends import write_ends
 from angelica.storage.verbs.limits import refill
-from angelica.storage.verbs.placing import late_in, spare_for
+from angelica.storage.verbs.placing import heads_of, spare_for
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.transaction import NONE_TAKEN
 
@@ -64,7 +64,7 @@ class PostgresExchange(PostgresLimits):
             levels = known.open(levels)
             if known.limits(levels):
                 return [], True, None
-            spare = await spare_for(db, claim, late_in(map(told, levels), claim, now=now), now=now)
+            spare = await spare_for(db, claim, heads_of(map(told, levels)), now=now)
             return share(levels, claim, spare, now), False, spare.kept
 
         return await self._read(ask)

@@ -22,7 +22,7 @@ from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs.limited import claim_limited
-from angelica.storage.verbs.placing import late_in, spare_for
+from angelica.storage.verbs.placing import heads_of, spare_for
 from angelica.storage.verbs.transaction import Taken, Value
 from angelica.storage.verbs.waiting import cancel_waiting
 
@@ -46,7 +46,7 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> Taken
     if limited:
         return await claim_limited(tx, claim, now=now)
     found = _look(hand, claim, [executor for executor, _ in kinds], queues)
-    hand.spare = await spare_for(tx, claim, late_in(found, claim, now=now), now=now)
+    hand.spare = await spare_for(tx, claim, heads_of(found), now=now)
     seen = _sorted_out(found)
     wanted = claim.wanted
     for executor, room in kinds:
@@ -94,7 +94,7 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
         for lane, priority in rank_levels(levels[queue], now=hand.now):
             if left <= 0 or hand.heavy:
                 break
-            most = min(left, spare.most(queue, lane))
+            most = min(left, spare.most(queue, lane, priority))
             rows = hand.rows(queue, lane, priority, most) if most else []
             spare.draw(queue, lane, len(rows))
             left -= len(rows)

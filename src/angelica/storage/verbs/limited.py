@@ -17,7 +17,7 @@ from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
 from angelica.storage.verbs.fair import rows_in_turn, sort_out
 from angelica.storage.verbs.limits import close, meet
-from angelica.storage.verbs.placing import late_in, spare_for
+from angelica.storage.verbs.placing import heads_of, spare_for
 from angelica.storage.verbs.transaction import Taken, Transaction
 from angelica.storage.verbs.waiting import cancel_waiting
 
@@ -90,8 +90,8 @@ class _Hand:
         if not needy:
             return
         await meet(self.tx, self.doorway, [f"queue:{level[1]}" for level in needy])
-        late = late_in([each for each in needy if self.doorway.queue_room(each[1]) > 0], self.claim, now=self.now)
-        self.spare = await spare_for(self.tx, self.claim, late, now=self.now)
+        heads = heads_of([level for level in needy if self.doorway.queue_room(level[1]) > 0])
+        self.spare = await spare_for(self.tx, self.claim, heads, now=self.now, ageing=self.doorway.ageing)
 
     async def shares(self, queues: Sequence[str], wanted: int, levels: Levels) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues that have ready rows, each up to the room that its limits leave."""
@@ -133,13 +133,13 @@ class _Hand:
     async def _look(self, what: str, queue: str, lane: str, *values: int) -> list[Any]:
         """Return what a statement says of the ready rows, or of those that have the labels: of as many as fit."""
         *place, limit = values
-        most = min(limit, self.round.most(queue, lane))
+        most = min(limit, self.round.most(queue, lane, *place))
         verb = f"{'selected' if self.select else 'ready'}_{what}"
         return await self.tx.rows(verb, queue, lane, *place, most, *self.select)
 
     def _has_place(self, row: Row) -> bool:
         """Draw what a row needs, if it fits beside those before it."""
-        fits = self.round.most(row[2], row[3]) > 0
+        fits = self.round.most(row[2], row[3], row[4]) > 0
         if fits:
             self.round.draw(row[2], row[3], 1)
         return fits

@@ -15,7 +15,7 @@ from angelica.storage.protocol import ScheduleFilter, SchedulePut
 from tests.schedules.house import START, schedule
 from tests.schedules.office import make_storage
 
-SCHEDULES = 1_000
+SCHEDULES = 400
 MISSED = 1_440
 KEPT = 20
 MEGABYTES = 40
@@ -81,7 +81,7 @@ def test_each_policy_makes_its_runs_of_a_day(kind, tmp_path, catch_up, runs, ove
         assert sum((await away.storage.counts()).values()) == SCHEDULES * runs
         for each in await away.all():
             assert (each.runs, each.next_fire_at) == (runs, START + DAY + MINUTE)
-        for name in ("s0", "s501", "s999"):
+        for name in ("s0", "s201", "s399"):
             records = await away.storage.read_fires(name, limit=MISSED)
             made = [record for record in records if record.task_id is not None]
             (span,) = [record for record in records if record.task_id is None]

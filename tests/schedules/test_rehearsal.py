@@ -72,7 +72,7 @@ def test_a_daily_run_comes_once_on_each_local_day_of_the_year(zone):
         assert len(days) == 365
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe"])
 def test_a_quarter_hourly_run_follows_real_time(zone):
     due = schedule(
         TriggerSpec(cron="*/15 * * * *", timezone=zone),

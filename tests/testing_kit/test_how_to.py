@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres.session import session
-from tests.testing_kit.loading import LOAD
+from tests.testing_kit.loading import ALONE, BY_NAME, LOAD
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "how-to" / "testing.md"
@@ -26,9 +26,18 @@ def test_the_tests_on_the_page_pass(store, tmp_path):
         (tmp_path / name).write_text(code, "utf-8")
     (tmp_path / "pytest.ini").write_text(SETTINGS.findall(text)[0] + "pythonpath = .\n", "utf-8")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANGELICA_", "PYTEST_"))}
+    if store != "memory":
+        kept.update(ALONE)
     if store == "postgres":
         kept["ANGELICA_TEST_POSTGRES"] = session().server().url()
-    command = [sys.executable, "-m", "pytest", "-q", *LOAD, f"--angelica-store={store}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        *(LOAD if store == "memory" else BY_NAME),
+        f"--angelica-store={store}",
+    ]
     done = subprocess.run(
         command,
         cwd=tmp_path,

@@ -14,7 +14,7 @@ import pytest
 
 from tests.postgres import binaries
 from tests.postgres.session import session
-from tests.testing_kit.loading import LOAD
+from tests.testing_kit.loading import ALONE, BY_NAME
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -77,11 +77,11 @@ def suite(request, tmp_path):
         if not app:
             (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n", "utf-8")
         (tmp_path / "test_shop.py").write_text(textwrap.dedent(tests), "utf-8")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONDONTWRITEBYTECODE": "1", **ALONE}
         environment.pop("PYTEST_ADDOPTS", None)
         if request.param == "postgres":
             environment["ANGELICA_TEST_POSTGRES"] = server or session().server().url()
-        command = [sys.executable, "-m", "pytest", "-q", *LOAD, "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", "-q", *BY_NAME, "-p", "no:cacheprovider"]
         done = subprocess.run(
             [*command, f"--angelica-store={request.param}", *arguments],
             cwd=tmp_path,

@@ -55,7 +55,8 @@ create index ready on angelica.tasks (queue, executor, priority desc, run_at, id
 create index due on angelica.tasks (run_at, id) where state = 'scheduled';
 -- Those that follow have no id at their end: keys of one number or one repeated name are cheaper by half to keep, and
 -- what they leave to be sorted are rows of one moment or one worker.
-create index running on angelica.tasks (worker) where state = 'running';
+-- Its duplicates are the many rows of a worker, for a moment each: to merge them costs more than it saves.
+create index running on angelica.tasks (worker) with (deduplicate_items = off) where state = 'running';
 create index parked on angelica.tasks (held, function, id) where held is not null;
 -- What a rule holds, in the order of claim.
 create index gated on angelica.tasks (held, priority desc, run_at, id) where held is not null;

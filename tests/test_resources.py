@@ -56,7 +56,7 @@ def test_a_capacity_is_what_may_be_taken_together() -> None:
     made = Capacity(2.0, 4 * GIB)
     assert made.fits({"cpu": 2, "memory": 4 * GIB})
     assert not made.fits({"cpu": 2.01})
-    assert not made.fits({"memory": 4 * GIB + 1024})
+    assert not made.fits({"memory": 4 * GIB + GIB // 8})
     assert made.fits_beside([{"cpu": 0.1}] * 19, {"cpu": 0.1})
     assert not made.fits_beside([{"cpu": 1.5}], {"cpu": 1})
     assert made.fits_beside([{"cpu": 2}], {"memory": GIB})

@@ -16,7 +16,7 @@ from angelica.domain import reasons
 from angelica.domain.command import NO_COMMANDS, AllowList, Command, Limits
 from angelica.domain.task import State
 from tests.command.house import PYTHON, ROOT, RUN_AS, alive
-from tests.engine.house_of_engines import engine_on, run, stands
+from tests.engine.house_of_engines import engine_on, run
 
 MIB = 1 << 20
 SLEEPER = "python -c 'import time; print(\"begun\", flush=True); time.sleep(60)  # {}'"
@@ -192,11 +192,12 @@ def test_a_task_that_no_worker_can_ever_take_is_told_so(tmp_path):
     async def story():
         async with engine_with(url=f"sqlite:///{tmp_path}/a.db", worker_cpu=2, worker_memory="1GiB") as engine:
             handle = await engine.commands.aenqueue("python -c 1", resources={"cpu": 3})
-            await stands(handle, State.SCHEDULED)
+            task = await stands_held(handle, reasons.NO_WORKER_FITS)
             why = await engine.service.why(handle.id)
             assert (why.code, why.params["largest"]) == (reasons.NO_WORKER_FITS, {"cpu": 2.0, "memory": 1 << 30})
-            task = handle.task
-            assert (task.failures, task.crashes) == (0, 0)
+            assert (task.state, task.attempt) == (State.QUEUED, 0)
+            async with engine_with(url=f"sqlite:///{tmp_path}/a.db", worker_cpu=3):
+                assert (await end_of(handle)).state is State.SUCCEEDED
 
     run(story())
 

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from angelica.clock import SECOND
 from angelica.domain.fire import fire
 from angelica.domain.outcome import Failed
+from angelica.domain.placement import Late
 from angelica.domain.task import TaskError
 from angelica.storage.protocol import Beat, WorkerInfo
 from tests.http.house import House
@@ -114,3 +115,73 @@ def test_in_a_shared_queue_only_its_own_tenants_tasks_are_ahead(client: TestClie
     assert (said["code"], said["position"], said["params"]["tenant"]) == ("ahead", 2, "small")
     assert said["predicted_start"] is None
     assert said["text"].endswith("1 task of its own tenant is ahead of it.")
+
+
+def machine(house: House, name: str, cpu: float, **more: Any) -> None:
+    now = house.clock.now()
+    names = tuple(function.name for function in house.functions)
+    info = WorkerInfo(name, "here", "boot-0", 1, 1, "0.2.0", now.wall, 4, functions=names, cpu=cpu, **more)
+    house.do(house.storage.heartbeat(Beat(info, now.tick + 3600 * SECOND, now.wall), now=now))
+
+
+def test_a_task_that_fits_but_not_now_waits_for_room(client: TestClient, house: House) -> None:
+    machine(house, "w-1", 4.0)
+    running = submit(client, resources={"cpu": 3})
+    assert why(client, running)["code"] == "ahead"
+    house.claim()
+    machine(house, "w-1", 4.0)
+    machine(house, "w-2", 1.0)
+    waiting = submit(client, resources={"cpu": 2})
+    said = why(client, waiting)
+    assert (said["code"], said["position"], said["blocking"]) == ("no_room", 1, [f"/tasks/{running}"])
+    assert said["params"] == {
+        "needs": {"cpu": 2.0},
+        "workers": [
+            {
+                "worker": "w-1",
+                "capacity": {"cpu": 4.0, "memory": None},
+                "free": {"cpu": 1.0, "memory": None},
+                "tasks": 1,
+                "kept_for_another": False,
+            }
+        ],
+        "reserved": None,
+        "ahead": 0,
+    }
+    assert said["text"].startswith("It needs 2 CPUs, and waits for room: w-1 has 1 CPU free of 4 CPUs. The first")
+    assert why(client, submit(client, resources={"cpu": 1}))["code"] == "ahead"
+
+
+def test_it_is_told_for_whom_a_worker_keeps_itself_free(client: TestClient, house: House) -> None:
+    machine(house, "w-1", 4.0)
+    submit(client, resources={"cpu": 3})
+    house.claim()
+    waiting = submit(client, resources={"cpu": 2})
+    due = house.clock.wall()
+    house.clock.advance(SECOND)
+    small = submit(client, resources={"cpu": 1})
+    machine(house, "w-1", 4.0, kept=Late(due, "default", "async;@cpu=2000"))
+    said = why(client, waiting)
+    assert (said["code"], said["params"]["reserved"]) == ("no_room", "w-1")
+    assert said["text"].endswith("w-1 keeps itself free for it.")
+    said = why(client, small)
+    assert (said["code"], said["params"]["reserved"]) == ("no_room", None)
+    assert "w-1 keeps itself free for another task" in said["text"]
+
+
+def test_a_task_larger_than_every_worker_is_held_and_says_so(client: TestClient, house: House) -> None:
+    machine(house, "w-1", 4.0)
+    large = submit(client, resources={"cpu": 8})
+    before = why(client, large)
+    assert house.do(house.storage.park_unmet(now=house.clock.now())) == 1
+    assert client.get(f"/tasks/{large}").json()["why"]["code"] == "no_worker_fits"
+    said = why(client, large)
+    assert said == before
+    assert (said["code"], said["params"]) == (
+        "no_worker_fits",
+        {"needs": {"cpu": 8.0}, "largest": {"cpu": 4.0, "memory": 0}},
+    )
+    house.do(house.storage.end_worker("w-1", now=house.clock.now()))
+    assert why(client, large)["text"].endswith("no live worker can take it.")
+    machine(house, "w-2", 8.0)
+    assert why(client, large)["code"] == "ahead"

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from angelica.clock import SECOND
 from angelica.domain.outcome import Released
+from angelica.domain.placement import Late
 from angelica.http.app import create_app
 from angelica.storage.protocol import Beat, Claim, Control, WorkerInfo
 from tests.http.house import House, browse
@@ -34,7 +35,7 @@ def states(client: TestClient) -> list[str]:
 
 
 def test_a_worker_is_shown_with_all_that_is_known_of_it(client: TestClient, house: House) -> None:
-    beat(house)
+    beat(house, cpu=4.0, kept=Late(house.clock.wall(), "mail", "async;@cpu=3000"))
     house.clock.advance(2 * SECOND)
     (row,) = client.get("/workers").json()["items"]
     assert row == {
@@ -50,6 +51,9 @@ def test_a_worker_is_shown_with_all_that_is_known_of_it(client: TestClient, hous
         "heeds": "run",
         "slots": 40,
         "capacity": {"async": 40, "thread": 8},
+        "cpu": 4.0,
+        "memory": None,
+        "keeps_free_for": {"queue": "mail", "due_time": "2023-11-14T22:13:20.000Z"},
         "running": 0,
         "queues": None,
         "functions": ["add"],

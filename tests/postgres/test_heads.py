@@ -177,8 +177,8 @@ def met_by_a_claim(world: World) -> int:
     """Claim one task and return how many entries of the index were met for it."""
     known_heads = world.storage._heads
     claim = Claim("w1", 1, (("async", 1),))
-    (tasks, _), entries = world.run(
+    taken, entries = world.run(
         known_heads._counted(lambda tx: claim_tasks(tx, claim, known_heads, now=world.now)),
     )
-    assert len(tasks) == 1
+    assert len(taken.claimed) == 1
     return entries

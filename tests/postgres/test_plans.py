@@ -55,6 +55,7 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "mark_started": ({PK}, MANY),
     "parked_rows": ({"parked"}, 10),
     "parked_lanes": ({"incapable"}, 10),
+    "oversized_lanes": ({"oversized"}, 10),
     "expired_rows": ({"running"}, MANY),
     "due_rows": ({"due"}, FEW),
     "promote": ({PK}, FEW),

@@ -10,10 +10,12 @@ import pytest
 from angelica.clock import SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Failed, Released, Succeeded
+from angelica.domain.resources import Capacity
 from angelica.domain.task import TaskError
 from angelica.errors import StorageUnavailable
 from angelica.runtime.completer import Completer
 from angelica.runtime.means import Means
+from angelica.runtime.placement import Placement
 from angelica.storage.memory import MemoryStorage
 from angelica.storage.protocol import Claim, Exchanged, Note
 from tests.runtime.house_of_attempts import assignment, no_handler, run, until
@@ -73,11 +75,17 @@ class FakeRoom:
     def now(self, kinds):
         return ((("async", self.free),), self.free) if self.free else ((), 0)
 
+    def slots(self):
+        return {"async": self.free}
+
 
 def bench(store, room=None, poll=60.0):
     written = []
     means = Means(CLOCK, lambda: 0.5, lambda event: None)
-    completer = Completer(store, worker_info(), room or FakeRoom(), means=means, poll=poll, on_written=written.append)
+    placement = Placement(Capacity(4.0, 1 << 30))
+    completer = Completer(
+        store, worker_info(), room or FakeRoom(), placement, means=means, poll=poll, on_written=written.append
+    )
     return completer, written
 
 

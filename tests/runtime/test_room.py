@@ -55,3 +55,11 @@ def test_the_cap_bounds_all_kinds_together():
     assert claimable == (("async", 3), ("thread", 3))
     assert wanted == 2
     assert Room([executor("async", 10, 4), executor("thread", 10)], cap=4).now(ALL)[1] == 0
+
+
+def test_free_slots_are_what_nothing_is_claimed_ahead_for():
+    room = Room([executor("async", 10, 4), executor("thread", 3, 5)])
+    room.record("async", 1 * MILLISECOND)
+    assert room.slots() == {"async": 6, "thread": -2}
+    capped = Room([executor("async", 10, 1), executor("thread", 10, 1)], cap=4, waiting=lambda: 1)
+    assert capped.slots() == {"async": 1, "thread": 1}

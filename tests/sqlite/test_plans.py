@@ -61,6 +61,8 @@ PLANS: dict[str, list[str]] = {
     "unpark": IDS,
     "parked_lanes": ["SEARCH t USING COVERING INDEX incapable", "SEARCH tasks USING COVERING INDEX incapable"],
     "unpark_lanes": ["SEARCH t USING COVERING INDEX incapable", "SEARCH tasks USING INTEGER PRIMARY KEY"],
+    "oversized_lanes": ["SEARCH t USING COVERING INDEX oversized", "SEARCH tasks USING COVERING INDEX oversized"],
+    "free_oversized": ["SEARCH t USING COVERING INDEX oversized", "SEARCH tasks USING INTEGER PRIMARY KEY"],
     "ready_lanes": ["SEARCH t USING COVERING INDEX ready"],
     "park_lane": ["SEARCH tasks USING COVERING INDEX ready", "SEARCH tasks USING INTEGER PRIMARY KEY"],
     "held_counts": ["SEARCH t USING COVERING INDEX parked"],

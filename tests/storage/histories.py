@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from angelica.clock import DAY, MINUTE, SECOND, ManualClock
 from angelica.domain.lifecycle import complete
 from angelica.domain.outcome import Cancelled, Crashed, Failed, LeaseExpired, Outcome, Released, Snoozed, Succeeded
+from angelica.domain.placement import EVERYTHING, Space
+from angelica.domain.resources import UNBOUNDED, Amount, Capacity
 from angelica.domain.task import NO_EXTRAS, NOTHING, Extras, Lease, NewTask, Policy, State, Task, TaskError, Unique
 from angelica.domain.usage import Usage
 from angelica.errors import AngelicaError
@@ -35,6 +37,12 @@ WORKERS = ["w1", "w2"]
 KINDS = ["async", "thread"]
 REQUIRES: list[dict[str, str]] = [{"gpu": "true"}, {"zone": "a"}, {"gpu": "true", "zone": "a"}]
 OFFERS = [{}, {"gpu": "true"}, {"zone": "a", "gpu": "true"}, {"zone": "b"}]
+RESOURCES: list[dict[str, float]] = [{"cpu": 1.0}, {"cpu": 2.0, "memory": 1 << 30}, {"memory": 3 << 30}]
+SPACES = [
+    Space(Capacity(2.0, 2 << 30)),
+    Space(Capacity(4.0, 4 << 30), Amount(2000, 1 << 30)),
+    Space(Capacity(4.0, 0), slots={"async": 1, "thread": 2}),
+]
 KNOWN = [(), ("f",), ("f", "g", "mail.send")]
 CONTROLS: list[Control] = ["run", "drain", "stop"]
 ERROR = TaskError("exception", "ValueError", "bad", "stack", "print", 1)
@@ -83,6 +91,7 @@ extras = st.builds(
     parent_id=mostly(None, st.just(NAMES[0])),
     retry_of=mostly(None, st.just(NAMES[1])),
     requires=mostly({}, st.sampled_from(REQUIRES)),
+    resources=mostly({}, st.sampled_from(RESOURCES)),
 )
 tasks = st.builds(
     NewTask,
@@ -121,7 +130,12 @@ routed_tasks = st.builds(
     executor=mostly("async", st.just("thread")),
     priority=mostly(0, st.just(1)),
     expires_at=mostly(None, moments()),
-    extras=st.builds(Extras, requires=mostly({}, st.sampled_from(REQUIRES)), labels=mostly({"team": "x"}, st.just({}))),
+    extras=st.builds(
+        Extras,
+        requires=mostly({}, st.sampled_from(REQUIRES)),
+        labels=mostly({"team": "x"}, st.just({})),
+        resources=st.sampled_from([{}, *RESOURCES]),
+    ),
 )
 requests = st.builds(
     Request,
@@ -192,6 +206,7 @@ claims = st.builds(
     labels=mostly(OFFERS[2], st.sampled_from(OFFERS)),
     functions=mostly(KNOWN[2], st.sampled_from(KNOWN)),
     select=mostly({}, st.sampled_from([{"team": "x"}, {"team": "y", "k": ""}])),
+    space=st.sampled_from([EVERYTHING, *SPACES]),
 )
 ids = st.lists(st.sampled_from(NAMES), max_size=4).map(tuple)
 names = st.sampled_from(["*", "default", "q*", "q1", "f", "mail*", "mail.send"])
@@ -233,6 +248,7 @@ ANSWERS: dict[str, st.SearchStrategy[Op]] = {
         st.lists(picks, max_size=6).map(tuple),
         st.sampled_from(KNOWN),
         mostly({}, st.sampled_from(OFFERS)),
+        st.sampled_from([UNBOUNDED, *[space.capacity for space in SPACES]]),
     ),
     "park": op("park", mostly(1000, st.sampled_from([1, 2]))),
     "end worker": op("end_worker", st.sampled_from(WORKERS)),
@@ -339,13 +355,19 @@ class Player:
         return self._plain(reply)
 
     def beat(
-        self, worker: str, held: Sequence[int], functions: tuple[str, ...], labels: Mapping[str, str] = NOTHING
+        self,
+        worker: str,
+        held: Sequence[int],
+        functions: tuple[str, ...],
+        labels: Mapping[str, str] = NOTHING,
+        capacity: Capacity = UNBOUNDED,
     ) -> Any:
         now = self.clock.now()
         believed = [task for task in map(self.picked, held) if task is not None]
         leases: tuple[Lease, ...] = tuple(task.lease for task in believed)
         started = tuple((task.id, task.attempt, now.wall) for task in believed)
-        info = replace(worker_info(worker, boot=now.boot, functions=functions), labels=dict(labels))
+        info = worker_info(worker, boot=now.boot, functions=functions)
+        info = replace(info, labels=dict(labels), cpu=capacity.cpu, memory=capacity.memory)
         beat = Beat(info, now.tick + LEASE, now.wall, leases, started)
         reply = self.run(self.storage.heartbeat(beat, now=now, limit=2))
         strays = sorted(map(_as_compared, reply.strays), key=lambda task: task.id)
@@ -436,7 +458,8 @@ class Player:
         return LogLine(task.id, task.attempt, seq, START, "log", "info", "x", f"line {seq}")
 
     def _plain(self, reply: Exchanged) -> Any:
-        return reply.accepted, [_as_compared(task) for task in reply.claimed], [_as_compared(t) for t in reply.lapsed]
+        claimed, lapsed = [[_as_compared(task) for task in tasks] for tasks in (reply.claimed, reply.lapsed)]
+        return reply.accepted, claimed, lapsed, reply.kept
 
 
 def ids_of(found: Sequence[Task]) -> list[str]:

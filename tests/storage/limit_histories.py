@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from angelica.clock import MILLISECOND, MINUTE, SECOND
 from angelica.domain.task import Extras, NewTask
 from angelica.storage.protocol import LimitPut
-from tests.storage.histories import ANSWERS, FUNCTIONS, NAMES, QUEUES, Op, Player, batches, claims, mostly, op
+from tests.storage.histories import (
+    ANSWERS,
+    FUNCTIONS,
+    NAMES,
+    QUEUES,
+    RESOURCES,
+    Op,
+    Player,
+    batches,
+    claims,
+    mostly,
+    op,
+)
 from tests.storage.world import START
 
 GATES = ["queue:default", "queue:q1", "function:f", "function:g", "limit:a", "limit:b", "limit:per", "limit:per/x"]
@@ -40,7 +52,7 @@ limited = st.builds(
     queue=mostly("default", st.sampled_from(QUEUES)),
     priority=mostly(0, st.just(1)),
     expires_at=mostly(None, st.just(START)),
-    extras=st.builds(Extras, limits=st.sampled_from(KEYS)),
+    extras=st.builds(Extras, limits=st.sampled_from(KEYS), resources=mostly({}, st.sampled_from(RESOURCES))),
 )
 
 LIMIT_ANSWERS: dict[str, st.SearchStrategy[Op]] = {

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from angelica.clock import SECOND, ManualClock, Now
 from angelica.domain.lifecycle import Completion, complete
 from angelica.domain.outcome import Outcome, Succeeded
+from angelica.domain.placement import EVERYTHING, Space
 from angelica.domain.task import EXECUTORS, Extras, Lease, NewTask, Policy, Task
 from angelica.storage.protocol import (
     Beat,
@@ -31,7 +32,7 @@ from angelica.storage.protocol import (
 T = TypeVar("T")
 START = ManualClock().now().wall
 LEASE = 15 * SECOND
-RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires", "limits", "uses", "latency")
+RARE = ("labels", "digest", "parent_id", "retry_of", "headers", "requires", "limits", "uses", "latency", "resources")
 
 
 def new(task_id: str, function: str = "f", /, **parts: Any) -> NewTask:
@@ -112,11 +113,11 @@ class World:
         labels: Mapping[str, str] | None = None,
         functions: tuple[str, ...] = (),
         select: Mapping[str, str] | None = None,
+        space: Space = EVERYTHING,
     ) -> tuple[Task, ...]:
         slots = tuple((kind, wanted) for kind in EXECUTORS) if room is None else room
-        return self.exchange(
-            claim=Claim(worker, wanted, slots, queues, turn, labels or {}, functions, select or {})
-        ).claimed
+        claim = Claim(worker, wanted, slots, queues, turn, labels or {}, functions, select or {}, space)
+        return self.exchange(claim=claim).claimed
 
     def start(self, task_id: str, /, *, worker: str = "w1", **parts: Any) -> Task:
         """Submit one task and claim it (nothing else may be ready)."""

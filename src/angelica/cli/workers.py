@@ -24,6 +24,8 @@ COLUMNS: Final = (
     Column("HOST", "host"),
     Column("PID", "pid"),
     Column("RUNNING", lambda row: f"{row['running']}/{row['slots']}"),
+    Column("CPU", "cpu"),
+    Column("MEMORY", lambda row: memory_text(row.get("memory"))),
     Column("QUEUES", lambda row: "all" if row.get("queues") is None else row["queues"]),
     Column("LABELS", lambda row: pairs_text(row.get("labels") or {})),
     Column("HEARTBEAT", lambda row: f"{age_text(row['heartbeat_age'])} ago"),
@@ -165,6 +167,11 @@ def pair(text: str) -> tuple[str, str]:
 def pairs_text(labels: Mapping[str, str]) -> str | None:
     """Return labels as they are typed."""
     return ",".join(f"{name}={value}" for name, value in labels.items()) or None
+
+
+def memory_text(size: int | None) -> str | None:
+    """Return an amount of memory in GiB."""
+    return None if size is None else f"{size / (1 << 30):.1f}GiB"
 
 
 def age_text(seconds: float) -> str:

@@ -48,10 +48,11 @@ FAILURES: Final = frozenset(
     }
 )
 
-# Rules that hold a queued task (the stored `held`): this one, or the gate of a limit (`domain.gates`), which is
+# Rules that hold a queued task (the stored `held`): one of these, or the gate of a limit (`domain.gates`), which is
 # `function:NAME`, `limit:NAME` or `limit:NAME/KEY`.
 UNKNOWN_FUNCTION: Final = "unknown_function"
 NO_CAPABLE_WORKER: Final = "no_capable_worker"
+NO_WORKER_FITS: Final = "no_worker_fits"
 BREAKER_OPEN: Final = "breaker_open"
 
 # What such a gate, or that of a queue, says.
@@ -65,7 +66,7 @@ RATE: Final = "rate"
 SCHEDULED: Final = "scheduled"
 BACKOFF: Final = "backoff"
 NO_WORKER: Final = "no_worker"
-NO_WORKER_FITS: Final = "no_worker_fits"
+NO_ROOM: Final = "no_room"
 AHEAD: Final = "ahead"
 OVERLAP: Final = "overlap"
 RUNNING: Final = "running"

@@ -144,9 +144,11 @@ class NewTask:
     @property
     def lane(self) -> str:
         """What it needs of a worker, as one text (`domain.lanes`)."""
-        requires, tenant = self.extras.requires, self.extras.tenant
-        lane = lane_of(self.executor, requires) if requires else self.executor
-        return lane if tenant is None else tenant_lane(lane, tenant)
+        extras = self.extras
+        if extras is NO_EXTRAS:
+            return self.executor
+        lane = lane_of(self.executor, extras.requires, extras.resources)
+        return lane if extras.tenant is None else tenant_lane(lane, extras.tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,13 @@ WORKER: Final = thing(
     },
     slots=INTEGER,
     capacity={"type": "object", "additionalProperties": INTEGER, "description": "Slots by executor."},
+    cpu={**nullable(NUMBER), "description": "CPUs that it gives to tasks with `resources`; null: it does not look."},
+    memory={**nullable(INTEGER), "description": "Bytes that it gives to tasks with `resources`; null: as above."},
+    keeps_free_for={
+        "type": ["object", "null"],
+        "properties": {"queue": TEXT, "due_time": MOMENT},
+        "description": "It starts no task with `resources` until one that is due since then fits.",
+    },
     running=INTEGER,
     tasks={"type": "array", "items": HELD, "description": "What it holds now, if one worker is shown (100 at most)."},
     queues=nullable({"type": "array", "items": TEXT}),

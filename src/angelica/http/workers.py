@@ -41,7 +41,10 @@ async def ask(control: Control, call: Call) -> Answer:
 
 
 def worker_view(row: WorkerRow, now: Now) -> dict[str, Any]:
-    """Return the view of a worker; `queues` null means every queue."""
+    """Return the view of a worker; `queues` null means every queue, `cpu` or `memory` null that it does not look at it.
+
+    `keeps_free_for`: a task that is due since then and needs more than is free in it.
+    """
     info = row.info
     return {
         "worker_id": info.id,
@@ -56,6 +59,9 @@ def worker_view(row: WorkerRow, now: Now) -> dict[str, Any]:
         "heeds": info.heeds,
         "slots": info.slots,
         "capacity": dict(info.capacity),
+        "cpu": info.cpu or None,
+        "memory": info.memory or None,
+        "keeps_free_for": None if info.kept is None else {"queue": info.kept.queue, "due_time": moment(info.kept.due)},
         "running": row.running,
         "queues": info.queues,
         "functions": info.functions,

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from angelica.domain.lifecycle import Completion
+from angelica.domain.placement import Late
 from angelica.ending import end
 from angelica.errors import StorageError, StorageUnavailable
 from angelica.runtime.assignment import Assignment
 from angelica.runtime.means import Means
 from angelica.runtime.pace import paced
+from angelica.runtime.placement import Placement
 from angelica.runtime.room import Room
 from angelica.storage.answers import accepted_before
 from angelica.storage.protocol import Claim, Exchanged, LogLine, Note, Storage, Topic, WorkerInfo
@@ -39,7 +41,8 @@ class Completer:
     `claiming` False stops new claims, and so does `trusted` while it says that the worker does not believe in its own
     lease: what it claimed then it would only hand back, attempt after attempt. A kind of executor is hungry while the
     store may have more for it: after a ring, after the poll interval and after a full claim; a claim that came back
-    short of a kind stills it. `known` are the functions that the worker has code for.
+    short of a kind stills it. `known` are the functions that the worker has code for. `on_kept` is told for which task
+    the worker keeps itself free, whenever that changes.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Completer:
         storage: Storage,
         info: WorkerInfo,
         room: Room,
+        placement: Placement,
         *,
         means: Means,
         poll: float,
@@ -54,10 +58,13 @@ class Completer:
     ) -> None:
         self.claiming = True
         self.trusted: Callable[[], bool] | None = None
+        self.on_kept: Callable[[Late | None], object] | None = None
         self.problem: str | None = None
+        self._kept: Late | None = None
         self._storage = storage
         self._worker = info.id
         self._room = room
+        self._placement = placement
         self._clock = means.clock
         self._chance = means.chance
         self._poll = poll
@@ -173,6 +180,10 @@ class Completer:
             self._hungry |= _still_hungry(claim, reply)
             if reply.claimed:
                 self._room.hoards = not reply.gated
+            if reply.kept != self._kept:
+                self._kept = reply.kept
+                if self.on_kept is not None:
+                    self.on_kept(reply.kept)
         await self._settle(Written(ends, reply), unsure)
         return True
 
@@ -205,11 +216,15 @@ class Completer:
     def _claim(self) -> Claim | None:
         if not (self.claiming and self._hungry) or (self.trusted is not None and not self.trusted()):
             return None
-        room, wanted = self._room.now(self._hungry)
+        # What says what it needs has to be seen in all kinds at once, or one kind would pass the other for ever.
+        room, wanted = self._room.now(self._room.kinds if self._placement.busy else self._hungry)
         if wanted <= 0:
             return None
         self._turn += 1
-        return Claim(self._worker, wanted, room, self._queues, self._turn, self._labels, self.known, self._select)
+        space = self._placement.space(self._room.slots())
+        return Claim(
+            self._worker, wanted, room, self._queues, self._turn, self._labels, self.known, self._select, space
+        )
 
     def _report(self, error: Exception, failures: int) -> None:
         self.problem = str(error) or repr(error)

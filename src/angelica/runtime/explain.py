@@ -14,7 +14,7 @@ from angelica.domain.reasons import Why
 from angelica.domain.task import State, Task
 from angelica.durations import format_moment
 from angelica.runtime.explain_breaker import why_broken
-from angelica.runtime.fitting import no_worker_fits
+from angelica.runtime.fitting import held_as_too_large, no_room, no_worker_fits
 from angelica.runtime.fleet import is_live, takes
 from angelica.runtime.limited import why_shut
 from angelica.runtime.limits_desk import settings_in
@@ -50,9 +50,8 @@ async def explain(task: Task, storage: Storage) -> Why | None:
     shut = why_shut(gate_of("queue", task.queue), limits, now)
     if shut.code != reasons.AHEAD:
         return shut
-    if settings_in(limits, gate_of("queue", task.queue)).fair is not None:
-        return await _in_turn(task, storage)
-    return await _in_line(task, storage)
+    fair = settings_in(limits, gate_of("queue", task.queue)).fair is not None
+    return await no_room(task, rows, now, storage) or await (_in_turn if fair else _in_line)(task, storage)
 
 
 async def _in_line(task: Task, storage: Storage) -> Why:
@@ -116,6 +115,8 @@ def _held(task: Task, rows: Sequence[WorkerRow], now: Now) -> Why:
     params = {"function": task.function, "workers": len(able)}
     if held == reasons.NO_CAPABLE_WORKER:
         return _incapable(task, [row.info for row in rows if takes(row, now)])
+    if held == reasons.NO_WORKER_FITS:
+        return held_as_too_large(task, rows, now)
     if held != reasons.UNKNOWN_FUNCTION:
         return Why(held, params, text=f"It is held: {held}.")
     text = f"No live worker has {_code(task)}; one that has takes it as soon as it starts."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from angelica.clock import Now
-from angelica.domain.reasons import NO_CAPABLE_WORKER
+from angelica.domain.reasons import NO_CAPABLE_WORKER, NO_WORKER_FITS
 from angelica.domain.task import State, Task
 from angelica.errors import NotFound, WorkerConflict
 from angelica.storage.protocol import Control, Storage, TaskFilter, WorkerRow
@@ -16,6 +16,7 @@ from angelica.storage.protocol import Control, Storage, TaskFilter, WorkerRow
 WorkerState = Literal["running", "draining", "stopping", "lost"]
 
 SHOWN_TASKS: Final = 100
+_NOBODY_CAN: Final = frozenset({NO_CAPABLE_WORKER, NO_WORKER_FITS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,10 @@ class Fleet:
             return ()
         rows, now = await self.all(), await self.now()
         able = Counter([name for row in rows if takes(row, now) for name in row.info.functions])
-        # Who has the labels frees the tasks with the next heartbeat: while they are held, nobody has.
+        # Who has the labels and the room frees the tasks with the next heartbeat: while they are held, nobody has.
         return tuple(
             [
-                Blocked(rule, name, count, 0 if rule == NO_CAPABLE_WORKER else able[name])
+                Blocked(rule, name, count, 0 if rule in _NOBODY_CAN else able[name])
                 for (rule, name), count in sorted(held.items())
             ]
         )

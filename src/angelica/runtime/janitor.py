@@ -63,10 +63,10 @@ class Janitor:
         return self._interval
 
     async def _park(self) -> None:
-        """Hold what no live worker has the labels or the code for, so that it is seen; not all at once."""
+        """Hold what no live worker has the labels, the code or the size for, so that it is seen; not all at once."""
         parked = await self._storage.park_unmet(now=self._clock.now(), limit=PAGE)
         if parked:
-            log.warning("%d task(s) are held: no live worker has the labels that they require, or knows them", parked)
+            log.warning("%d task(s) are held: no live worker has the labels, the code or the size for them", parked)
 
     async def settle(self, row: WorkerRow, death: Death) -> Settled:
         """End at once all that a worker held that is known to be dead."""

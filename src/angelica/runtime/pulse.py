@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from angelica.clock import SECOND
+from angelica.domain.placement import Late
 from angelica.domain.task import Lease, Task
 from angelica.ending import end
 from angelica.errors import StorageError
@@ -73,6 +74,7 @@ class Pulse:
         self._reported: set[Lease] = set()
         self._suspects: frozenset[Lease] = frozenset()
         self._asked: Control = "run"
+        self._kept: Late | None = None
         self._heartbeat = Heartbeat(self._beat, interval=times.interval, chance=means.chance)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -100,6 +102,10 @@ class Pulse:
         """Tell the store what the worker does now."""
         self.doing = doing
         self._heartbeat.nudge()
+
+    def keep(self, kept: Late | None) -> None:
+        """Tell the store, with the next beat, for which task the worker keeps itself free now."""
+        self._kept = kept
 
     @property
     def problem(self) -> str | None:
@@ -130,7 +136,7 @@ class Pulse:
         leases = {assignment.lease for assignment in held}
         started = [a for a in held if a.started_at is not None and not a.finished and a.lease not in self._reported]
         beat = Beat(
-            replace(self._info, functions=tuple(self._names()), heeds=self.doing),
+            replace(self._info, functions=tuple(self._names()), heeds=self.doing, kept=self._kept),
             lease_until=now.tick + int(self._times.ttl * SECOND),
             seen_at=now.wall,
             held=tuple(leases),

@@ -19,9 +19,8 @@ class Room:
     """Free slots by executor kind, plus what the measured mean run time will have ended within 50 ms.
 
     Nothing is claimed ahead until a run time is known, so a worker never hoards slow tasks. `cap` bounds the slots
-    of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere, `aside` how
-    many of a kind wait for room on the machine. While what comes counts at limits or as its tenant's, `hoards` is
-    false: such tasks are claimed only for a free slot.
+    of all kinds together (None = each kind's own); `waiting` says how many wait for one elsewhere. While what comes
+    counts at limits or as its tenant's, `hoards` is false: such tasks are claimed only for a free slot.
     """
 
     def __init__(
@@ -30,11 +29,9 @@ class Room:
         *,
         cap: int | None = None,
         waiting: Callable[[], int] = lambda: 0,
-        aside: Callable[[str], int] = lambda _kind: 0,
     ) -> None:
         self._executors = executors
         self._waiting = waiting
-        self._aside = aside
         self._cap = cap
         self._mean: dict[str, float] = {}
         self.hoards = True
@@ -68,7 +65,7 @@ class Room:
             if executor.kind not in kinds:
                 continue
             slots = executor.slots if self._cap is None else min(executor.slots, self._cap)
-            free = slots + self.ahead(executor.kind, slots) - executor.load() - self._aside(executor.kind)
+            free = slots + self.ahead(executor.kind, slots) - executor.load()
             if free > 0:
                 room.append((executor.kind, min(free, BATCH)))
                 total += free
@@ -77,3 +74,10 @@ class Room:
             total = min(total, self._cap + ahead - sum(e.load() for e in self._executors))
         total -= self._waiting()
         return tuple(room), max(min(total, BATCH), 0)
+
+    def slots(self) -> dict[str, int]:
+        """Return the free slots of each kind: what may be claimed of that which is never claimed ahead."""
+        loads = {executor.kind: executor.load() for executor in self._executors}
+        left = None if self._cap is None else self._cap - sum(loads.values()) - self._waiting()
+        free = {executor.kind: executor.slots - loads[executor.kind] for executor in self._executors}
+        return free if left is None else {kind: min(count, left) for kind, count in free.items()}

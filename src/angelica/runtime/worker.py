@@ -92,15 +92,15 @@ class Worker:
         self._calls.known.update(dict.fromkeys(self._command_names, (COMMAND_CODE, COMMAND_CODE)))
         self._gates = Gates(self._admit)
         self._cap = Cap(settings.cap, self._executors)
-        self._placement = Placement(settings.capacity, admit=self._place, give_back=self._leave, wall=self._wall)
-        aside = self._placement.waiting
-        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd, aside=aside)
+        self._placement = Placement(settings.capacity)
+        self._room = Room(tuple(self._executors.values()), cap=settings.cap, waiting=self._crowd)
         lines: list[Any] = [(executor, self._done) for executor in self._executors.values()]
         self._turnover = Turnover([*lines, (self._cap, self._leave)], self._room)
         self._watch = Watch(self._holdings.all, wall=self._wall)
         self._completer = Completer(
-            storage, info, self._room, means=means, poll=settings.poll, on_written=self._on_written
+            storage, info, self._room, self._placement, means=means, poll=settings.poll, on_written=self._on_written
         )
+        self._completer.on_kept = self._pulse.keep
         self._completer.trusted = lambda: self._wall() < self._pulse.trusted_until
 
     async def start(self) -> None:
@@ -173,7 +173,7 @@ class Worker:
 
     def _withdraw(self) -> None:
         waiting = [a for executor in self._executors.values() for a in executor.withdraw()]
-        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw(), *self._placement.withdraw()]:
+        for assignment in [*waiting, *self._cap.withdraw(), *self._gates.withdraw()]:
             self._finish(assignment, Released())
 
     def _on_written(self, written: Written) -> None:
@@ -221,9 +221,9 @@ class Worker:
             function, call = known
             assignment = Assignment(task, function, call, self._journal, slot, self.context)
             self._holdings.add(assignment)
-            if function.concurrency is not None and not self._gates.enter(assignment):
-                continue
-            if task.spec.extras is NO_EXTRAS or self._placement.enter(assignment):
+            if task.spec.extras is not NO_EXTRAS:
+                self._placement.enter(assignment)
+            if function.concurrency is None or self._gates.enter(assignment):
                 batches.setdefault(function.executor, []).append(assignment)
         for kind, batch in batches.items():
             self._cap.submit(kind, batch)
@@ -239,11 +239,6 @@ class Worker:
 
     def _admit(self, assignment: Assignment) -> None:
         """A function's concurrency has room again for one that waited."""
-        if self._placement.enter(assignment):
-            self._place(assignment)
-
-    def _place(self, assignment: Assignment) -> None:
-        """The machine has room for one."""
         self._cap.submit(assignment.code.executor, (assignment,))
 
     def _begin(self, assignment: Assignment) -> Outcome | None:
@@ -273,8 +268,6 @@ class Worker:
         """Take the outcome of one that has no place under the cap (any more)."""
         if assignment.code.concurrency is not None:
             self._gates.leave(assignment)
-        if self._placement.busy:
-            self._placement.leave(assignment)
         if not assignment.finished:  # else stop() has given up on it already
             self._finish(assignment, outcome)
 
@@ -283,6 +276,8 @@ class Worker:
         self._holdings.ended(assignment)
         assignment.finished = True
         assignment.ends_by = None
+        if self._placement.busy and self._placement.leave(assignment):
+            self._completer.hunger()
         lines = self._journal.close(assignment)
         if assignment.stop_reason == "lost":
             self._holdings.forget((assignment,))
@@ -307,7 +302,7 @@ class Worker:
         # Not begun: it must not wait for its turn only to be told so. The store knows of the request and ends it.
         if self._gates.recall(assignment):
             self._finish(assignment, Released())
-        elif self._placement.recall(assignment) or self._cap.recall(assignment):
+        elif self._cap.recall(assignment):
             self._leave(assignment)
         elif self._executors[assignment.code.executor].recall(assignment):
             self._done(assignment)

@@ -41,6 +41,7 @@ from angelica.storage.protocol import (
     WorkerInfo,
     WorkerRow,
 )
+from angelica.storage.verbs.transaction import NONE_TAKEN
 
 _exchanged: Final = maker(Exchanged)
 
@@ -95,14 +96,14 @@ class MemoryStorage(MemoryReader, MemoryBreakers):
             self._settle(now)
             if table.gates.left:
                 refill(table, table.gates.take_left(), now=now)
-            claimed, lapsed = ((), ()) if claim is None else claim_tasks(table, claim, now=now)
+            claimed, lapsed, kept = NONE_TAKEN if claim is None else claim_tasks(table, claim, now=now)
             self._settle(now)
             if self._keep_ended is not None:
                 table.trim(self._keep_ended)
         self._ring()
         passed = table.gates.passed
         gated = any(task.spec.id in passed for task in claimed) if passed else False
-        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
+        return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated, kept)
 
     async def heartbeat(self, beat: Beat, *, now: Now, limit: int = 1000) -> BeatReply:
         with self._lock:

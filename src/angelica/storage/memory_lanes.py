@@ -9,6 +9,7 @@ from itertools import count
 from angelica.clock import Now
 from angelica.domain.claims import AGEING, rank_levels
 from angelica.domain.lanes import Offer, kind_of, may_take
+from angelica.domain.placement import Spare, has_needs
 from angelica.storage.memory_rows import Row
 
 Entry = tuple[int, str, int, Row]
@@ -61,6 +62,7 @@ class Lanes:
 
     def __init__(self) -> None:
         self._lanes: dict[tuple[str, str], dict[int, Heap]] = {}
+        self._needy: set[tuple[str, str]] = set()
         self._due = Heap()
         # A row that leaves and comes back may have a dead entry of the same (run_at, id): the ticket also keeps the
         # heap from comparing rows.
@@ -71,6 +73,8 @@ class Lanes:
         levels = self._lanes.get((spec.queue, row.lane))
         if levels is None:
             levels = self._lanes[spec.queue, row.lane] = {}
+            if has_needs(row.lane):
+                self._needy.add((spec.queue, row.lane))
         lane = levels.get(spec.priority)
         if lane is None:
             lane = levels[spec.priority] = Heap()
@@ -112,6 +116,11 @@ class Lanes:
                 yield key
             else:
                 del self._lanes[key]  # forgotten here, so that queues that come and go leave nothing behind
+                self._needy.discard(key)
+
+    def needy(self) -> list[tuple[str, str]]:
+        """Return the (queue, lane) whose tasks say what they need of a machine; some may have no ready rows now."""
+        return sorted(self._needy)
 
     def open_to(self, offer: Offer, kind: str) -> dict[str, list[str]]:
         """Return by queue the lanes of a kind that have ready rows and that a worker may take."""
@@ -121,12 +130,30 @@ class Lanes:
                 found.setdefault(queue, []).append(lane)
         return found
 
-    def ready(self, queue: str, lanes: Iterable[str]) -> int:
+    def ready(self, queue: str, lane: str) -> int:
         """Return how many rows are ready."""
-        return sum(level.live for lane in lanes for level in self._lanes.get((queue, lane), {}).values())
+        return sum([level.live for level in self._lanes.get((queue, lane), {}).values()])
 
-    def take_ready(self, queue: str, lanes: Iterable[str], limit: int, *, now: Now, ageing: int = AGEING) -> list[Row]:
-        """Take up to `limit` ready rows of some lanes of a queue in the order of claim."""
+    def heads(self, queue: str, lane: str) -> list[Row]:
+        """Return the first ready row of each level of a lane."""
+        heads = [level.head() for level in self._lanes.get((queue, lane), {}).values() if level.live]
+        return [head for head in heads if head is not None]
+
+    def take_ready(
+        self,
+        queue: str,
+        lanes: Iterable[str],
+        limit: int,
+        spare: Spare,
+        *,
+        now: Now,
+        ageing: int = AGEING,
+        draws: bool = True,
+    ) -> list[Row]:
+        """Take up to `limit` ready rows of some lanes of a queue in the order of claim, of each level as many as fit.
+
+        `draws`: those beside them have only what these leave.
+        """
         heads = [
             (lane, priority, head.run_at)
             for lane in lanes
@@ -135,7 +162,10 @@ class Lanes:
         ]
         taken: list[Row] = []
         for lane, priority in rank_levels(heads, now=now, ageing=ageing):
-            taken += self._lanes[queue, lane][priority].take(limit - len(taken))
+            rows = self._lanes[queue, lane][priority].take(min(limit - len(taken), spare.most(queue, lane, priority)))
+            if draws:
+                spare.draw(queue, lane, len(rows))
+            taken += rows
             if len(taken) == limit:
                 break
         return taken

@@ -8,7 +8,7 @@ Laws, each a contract test on every adapter:
    holder's lease is still past its time); else it is stale and writes nothing, follow-ups included.
 4. Monotonic: an attempt number never repeats.
 5. Order of claim: effective priority level, then `run_at`, then id, strict inside a queue and lane (`domain.claims`
-   says it exactly), as far as limits let them (`LimitStore`).
+   says it exactly), as far as limits let them (`LimitStore`) and as far as they fit (`domain.placement`).
 6. Cancel wins over a retry and loses to an end.
 7. One firing: a firing applies only while the schedule's `next_fire_at` and `version` are as it saw them, a fire is
    unique by (schedule, fire time), and its task and the new `next_fire_at` are written in the same transaction.
@@ -35,6 +35,8 @@ from angelica.domain.fence import Fence
 from angelica.domain.lanes import Offer
 from angelica.domain.lifecycle import Completion
 from angelica.domain.limits import EMPTY, Bucket
+from angelica.domain.placement import EVERYTHING, Late, Space
+from angelica.domain.resources import Capacity
 from angelica.domain.schedule import FireRecord, Firing, Phase, Schedule, Unfinished
 from angelica.domain.task import Attempt, Lease, NewTask, State, Task, nothing
 
@@ -102,6 +104,7 @@ class Claim:
     the total; lanes of a kind share its room. `turn` rotates the order of the queues, so that none is served first for
     ever. `labels` and `functions` are what the worker has: it sees no lane that needs more (`domain.lanes`). With
     `select` only tasks count that have these labels themselves; the storage looks at every ready one for that.
+    `space` is what the worker gives to tasks that say what they need: of those it gets what fits into it now.
     """
 
     worker: str
@@ -112,11 +115,12 @@ class Claim:
     labels: Mapping[str, str] = field(default_factory=nothing)
     functions: Collection[str] = ()
     select: Mapping[str, str] = field(default_factory=nothing)
+    space: Space = EVERYTHING
 
     @property
     def offer(self) -> Offer:
         """What the worker has."""
-        return Offer(self.labels, self.functions)
+        return Offer(self.labels, self.functions, self.space.capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +157,14 @@ class Exchanged:
 
     `lapsed` tasks are those past `expires_at` or `deadline`, as they stand after the call (state cancelled). `gated`:
     some of the claimed count at a limit or as their tenant's, so what waits at the worker keeps others from it.
+    `kept`: for what the worker keeps itself free (`domain.placement`), where it did not get that.
     """
 
     accepted: tuple[bool, ...]
     claimed: tuple[Task, ...] = ()
     lapsed: tuple[Task, ...] = ()
     gated: bool = False
+    kept: Late | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ class WorkerInfo:
     kernel, one namespace of pids), and `pid_started` tells a reused pid from the same process. `capacity` is its slots
     by executor. `heeds` is what it does now of what was asked of it (`control`), None for one that knows no such thing.
     `cpu` (CPUs) and `memory` (bytes) are what it gives to tasks that say what they need, 0 of one that does not look.
+    `kept` is for what it keeps itself free, as of its last claim before the beat.
     """
 
     id: str
@@ -189,6 +196,12 @@ class WorkerInfo:
     heeds: Control | None = None
     cpu: float = 0.0
     memory: int = 0
+    kept: Late | None = None
+
+    @property
+    def offer(self) -> Offer:
+        """What it has."""
+        return Offer(self.labels, self.functions, Capacity(self.cpu, self.memory), tuple(self.capacity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +393,7 @@ class TaskStore(Protocol):
 
         First `unknown_function` rows of its functions, by function and id (from then on only workers that know the
         function see them: `domain.lanes.known_lane`), then `no_capable_worker` rows of lanes that it may take, by lane
-        and id.
+        and id, then `no_worker_fits` rows likewise.
         """
         ...
 

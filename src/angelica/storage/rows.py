@@ -7,7 +7,9 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from angelica.domain.lanes import kind_of
+from angelica.domain.lanes import Offer, kind_of
+from angelica.domain.placement import Late, Peer
+from angelica.domain.resources import Capacity
 from angelica.domain.retry import Backoff, Exponential, Fixed, Linear
 from angelica.domain.task import (
     NO_EXTRAS,
@@ -293,7 +295,16 @@ def worker_of(row: Sequence[Any]) -> WorkerRow:
             known[name] = tuple(known[name])
     for name in ("labels", "capacity", "select"):
         known[name] = known.get(name) or NOTHING
+    if known.get("kept") is not None:
+        known["kept"] = Late(*known["kept"])
     return WorkerRow(WorkerInfo(**known), lease_until, seen_at, running, control or "run")
+
+
+def peer_of(row: Sequence[Any]) -> Peer:
+    """Return what a worker may take, of a row of the verb `offers`."""
+    worker, labels, functions, cpu, memory, capacity, queues, select = row
+    offer = Offer(labels, functions, Capacity(cpu, memory), tuple(capacity))
+    return Peer(worker, offer, None if queues is None else tuple(queues), select)
 
 
 def _plain(value: object) -> object:

@@ -10,12 +10,15 @@ from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.lanes import kind_of
 from angelica.domain.lifecycle import lapsed
+from angelica.domain.placement import Spare
 from angelica.domain.task import Task, TaskError
-from angelica.storage.postgres.heads import Heads, Level
+from angelica.storage.postgres.heads import Heads, Level, told
 from angelica.storage.postgres.transaction import PostgresTransaction
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import taken_of, task_of, to_json
 from angelica.storage.verbs.limited import claim_limited
+from angelica.storage.verbs.placing import heads_of, spare_for
+from angelica.storage.verbs.transaction import Taken
 from angelica.storage.verbs.waiting import cancel_waiting
 
 
@@ -35,8 +38,9 @@ def selection(claim: Claim) -> tuple[list[str], list[str]]:
     return list(claim.select), list(claim.select.values())
 
 
-def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
-    """Decide how much of each level to take, in the order of claim."""
+def share(levels: Sequence[Level], claim: Claim, spare: Spare, now: Now) -> list[Lane]:
+    """Decide how much of each level to take, in the order of claim; draws from `spare` what that needs."""
+    whole = spare.copy()  # what the counts are told by
     lanes: list[Lane] = []
     wanted = claim.wanted
     for executor, room in claim.room:
@@ -48,25 +52,32 @@ def share(levels: Sequence[Level], claim: Claim, now: Now) -> list[Lane]:
         if left <= 0 or not found:
             continue
         names = rotate(sorted(found) if claim.queues is None else list(dict.fromkeys(claim.queues)), claim.turn)
-        counts = [min(sum(_ready(level, left) for level in found.get(name, ())), left) for name in names]
+        counts = [min(_ready(found.get(name, ()), left, whole), left) for name in names]
         for name, part in zip(names, share_out(left, counts), strict=True):
-            mine = _share_levels(found.get(name, ()), part, now)
+            mine = _share_levels(found.get(name, ()), part, spare, now)
             lanes += mine
             wanted -= sum(lane.wanted for lane in mine)
+        whole = spare.copy()
     return lanes
 
 
-def _ready(level: Level, most: int) -> int:
-    return most if level.ready is None else level.ready
+def _ready(levels: Sequence[Level], most: int, spare: Spare) -> int:
+    """Return how many rows of these levels of a queue may be taken, each counted up to `most`."""
+    ready: dict[str, int] = {}
+    for level in levels:
+        ready[level.executor] = ready.get(level.executor, 0) + (most if level.ready is None else level.ready)
+    return sum([min(count, spare.most(levels[0].queue, lane)) for lane, count in ready.items()])
 
 
-def _share_levels(levels: Sequence[Level], wanted: int, now: Now) -> list[Lane]:
+def _share_levels(levels: Sequence[Level], wanted: int, spare: Spare, now: Now) -> list[Lane]:
     lanes: list[Lane] = []
     by_key = {(level.executor, level.priority): level for level in levels}
     for key in rank_levels([(level.executor, level.priority, level.oldest) for level in levels], now=now):
         level = by_key[key]
-        part = min(wanted, _ready(level, wanted))
+        ready = wanted if level.ready is None else level.ready
+        part = min(wanted, ready, spare.most(level.queue, level.executor, level.priority))
         if part > 0:
+            spare.draw(level.queue, level.executor, part)
             lanes.append(Lane(level.queue, level.executor, level.priority, part, *level.since))
             wanted -= part
     return lanes
@@ -86,32 +97,34 @@ def tasks_of(rows: Sequence[Mapping[str, Any]], lanes: Sequence[Lane], worker: s
     return [taken_of(row, lanes[lane - 1][:4], worker) for lane, _, _, row in found]
 
 
-async def claim_tasks(
-    tx: PostgresTransaction, claim: Claim, heads: Heads, *, now: Now
-) -> tuple[list[Task], list[Task]]:
-    """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
+async def claim_tasks(tx: PostgresTransaction, claim: Claim, heads: Heads, *, now: Now) -> Taken:
+    """Claim what fits."""
     claimed: list[Task] = []
     over: list[Task] = []
+    levels = await heads.look(tx, claim, now)
+    if levels and levels[0].edition is not None:
+        return await claim_limited(tx, claim, now=now)
+    spare = await spare_for(tx, claim, heads_of(map(told, levels)), now=now)
     for executor, room in claim.room:
         left = min(room, claim.wanted - len(claimed))
         while left > 0:
             part = replace(claim, wanted=left, room=((executor, left),))
-            levels = await heads.look(tx, part, now)
-            if levels and levels[0].edition is not None:
-                return await claim_limited(tx, claim, now=now)
-            lanes = share(levels, part, now)
+            lanes = share(levels, part, spare.copy(), now)
             if not lanes:
                 break
             verb, wanted = ("take_selected", selection(claim)) if claim.select else ("take", ())
             rows = await tx.fetch(verb, tx.slot, None, claim.worker, now.wall, *columns(lanes), *wanted)
             taken = tasks_of(rows, lanes, claim.worker)
+            for lane in [lanes[row["lane"] - 1] for row in rows] if taken else ():
+                spare.draw(lane.queue, lane.executor, 1)
             claimed += taken
             left -= len(taken)
             late = rows[0]["late"]
             if not late:
                 break
             over += await _lapse(tx, late, now)  # and look again: what lapsed left room
-    return claimed, over
+            levels = await heads.look(tx, claim, now)
+    return Taken(claimed, over, spare.kept)
 
 
 async def _lapse(tx: PostgresTransaction, ids: Sequence[str], now: Now) -> list[Task]:

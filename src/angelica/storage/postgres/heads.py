@@ -65,6 +65,11 @@ class Level(NamedTuple):
     since: Head = BEGINNING
 
 
+def told(level: Level) -> tuple[str, str, int, int]:
+    """Return a level as the verbs know it: (lane, queue, priority, oldest `run_at`)."""
+    return level[:4]
+
+
 Run = Callable[[Callable[[PostgresTransaction], Awaitable[Any]]], Awaitable[Any]]
 """Runs work in a transaction of its own."""
 

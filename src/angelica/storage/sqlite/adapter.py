@@ -57,7 +57,7 @@ from angelica.storage.verbs.fair import has_tenants, prune_tenants
 from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.runs import settle_runs
 from angelica.storage.verbs.submit import submit
-from angelica.storage.verbs.transaction import Transaction
+from angelica.storage.verbs.transaction import NONE_TAKEN, Transaction
 
 _exchanged: Final[Callable[..., Exchanged]] = maker(Exchanged)
 _FRESH: Final = SECOND
@@ -116,10 +116,10 @@ class SqliteStorage(SqliteLimits):
             if tx.left:
                 left, tx.left = tx.left, Counter()
                 await refill(tx, left, now=now)
-            claimed, lapsed = ([], []) if claim is None else await claim_tasks(tx, claim, now=now)
+            claimed, lapsed, kept = NONE_TAKEN if claim is None else await claim_tasks(tx, claim, now=now)
             await settle_runs(tx, now=now)
             gated = any(task.spec.id in tx.counted for task in claimed) if tx.counted else False
-            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated)
+            return _exchanged(tuple(accepted), tuple(claimed), tuple(lapsed), gated, kept)
 
         return await self._write(work)
 

@@ -15,27 +15,29 @@ from angelica.clock import Now
 from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
+from angelica.domain.placement import Spare
 from angelica.domain.task import Task, TaskError
 from angelica.storage.limit_rules import VERSION
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, from_json, task_of, to_json
 from angelica.storage.sqlite.transaction import SqliteTransaction
 from angelica.storage.verbs.limited import claim_limited
-from angelica.storage.verbs.transaction import Value
+from angelica.storage.verbs.placing import heads_of, spare_for
+from angelica.storage.verbs.transaction import Taken, Value
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Row = list[Any]
 Levels = dict[str, list[tuple[str, int, int]]]
 
 
-async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
-    """Claim what fits and return (claimed, lapsed), both in the order in which they were taken."""
+async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> Taken:
+    """Claim what fits."""
     hand = _Hand(tx, claim, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     limited = await tx.value("meta", VERSION) is not None
     kinds = [(executor, room) for executor, room in claim.room if room > 0]
     if claim.wanted <= 0 or not kinds or queues == []:
-        return hand.claimed, hand.lapsed
+        return await hand.finish()
     if queues is not None and len(queues) == len(kinds) == 1 and hand.select is None:
         ((executor, room),) = kinds
         shut = set(await tx.rows("governing")) if limited else None
@@ -43,7 +45,9 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple
             return await hand.finish()
     if limited:
         return await claim_limited(tx, claim, now=now)
-    seen = _look(hand, claim, [executor for executor, _ in kinds], queues)
+    found = _look(hand, claim, [executor for executor, _ in kinds], queues)
+    hand.spare = await spare_for(tx, claim, heads_of(found), now=now)
+    seen = _sorted_out(found)
     wanted = claim.wanted
     for executor, room in kinds:
         left = min(room, wanted)
@@ -57,24 +61,29 @@ async def claim_tasks(tx: SqliteTransaction, claim: Claim, *, now: Now) -> tuple
                 break
             # What lapsed left room: look again, at rows that the ones in hand are out of.
             hand.take()
-            levels = _look(hand, claim, [executor], queues).get(executor, {})
+            levels = _sorted_out(_look(hand, claim, [executor], queues)).get(executor, {})
     return await hand.finish()
 
 
-def _look(hand: _Hand, claim: Claim, kinds: Sequence[str], queues: Sequence[str] | None) -> dict[str, Levels]:
-    """Return the levels (lane, priority, oldest `run_at`) that the worker may take, by kind and queue."""
-    found: dict[str, Levels] = {}
-    for lane, queue, priority, oldest in hand.look(
-        "levels", to_json(kinds), None if queues is None else to_json(queues)
-    ):
-        if may_take(lane, claim.offer):
-            found.setdefault(kind_of(lane), {}).setdefault(queue, []).append((lane, priority, oldest))
-    return found
+def _look(hand: _Hand, claim: Claim, kinds: Sequence[str], queues: Sequence[str] | None) -> list[Row]:
+    """Return the levels (lane, queue, priority, oldest `run_at`) that the worker may take."""
+    found = hand.look("levels", to_json(kinds), None if queues is None else to_json(queues))
+    offer = claim.offer
+    return [level for level in found if may_take(level[0], offer)]
+
+
+def _sorted_out(found: Sequence[Row]) -> dict[str, Levels]:
+    """Return levels (lane, priority, oldest `run_at`) by kind and queue."""
+    levels: dict[str, Levels] = {}
+    for lane, queue, priority, oldest in found:
+        levels.setdefault(kind_of(lane), {}).setdefault(queue, []).append((lane, priority, oldest))
+    return levels
 
 
 async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels) -> tuple[int, bool]:
     """Take one share-out; return how many were started, and whether no room is left open by lapsed tasks."""
     busy = [queue for queue in queues if queue in levels]
+    spare = hand.spare.copy()  # what lapses leaves its room to the next look
     shares = dict.fromkeys(busy, wanted)
     if len(busy) > 1:
         counts = [_count(hand, queue, levels.get(queue, ()), wanted) for queue in queues]
@@ -85,7 +94,9 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
         for lane, priority in rank_levels(levels[queue], now=hand.now):
             if left <= 0 or hand.heavy:
                 break
-            rows = hand.rows(queue, lane, priority, left)
+            most = min(left, spare.most(queue, lane, priority))
+            rows = hand.rows(queue, lane, priority, most) if most else []
+            spare.draw(queue, lane, len(rows))
             left -= len(rows)
             found += len(rows)
             started += await hand.start(rows)
@@ -95,32 +106,34 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
 def _count(hand: _Hand, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> int:
     """Return how many rows of these levels' lanes are ready, each lane counted up to `most`."""
     lanes = dict.fromkeys(lane for lane, _, _ in levels)
-    return sum([hand.look("count", queue, lane, most)[0] for lane in lanes])
+    return sum([hand.look("count", queue, lane, min(most, hand.spare.most(queue, lane)))[0] for lane in lanes])
 
 
 class _Hand:
     """What one claim has in hand. Started rows are written by `take`: those of all lanes together.
 
-    `select` are the labels that tasks must have, as JSON text, None for any task. `heavy` ends the claim early: the
-    rows were too large for one value, and what comes after them has to wait.
+    `spare` is what the worker has left for those that say what they need. `select` are the labels that tasks must have,
+    as JSON text, None for any task. `heavy` ends the claim early: the rows were too large for one value, and what comes
+    after them has to wait.
     """
 
-    __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "select", "tx", "worker")
+    __slots__ = ("begun", "claimed", "heavy", "lapsed", "now", "select", "spare", "tx", "worker")
 
     def __init__(self, tx: SqliteTransaction, claim: Claim, now: Now) -> None:
         self.tx = tx
         self.worker = claim.worker
         self.select = to_json(dict(claim.select)) if claim.select else None
         self.now = now
+        self.spare = Spare(claim.space)
         self.heavy = False
         self.begun: list[Task] = []
         self.claimed: list[Task] = []
         self.lapsed: list[Task] = []
 
-    async def finish(self) -> tuple[list[Task], list[Task]]:
-        """Write what is in hand and return (claimed, lapsed)."""
+    async def finish(self) -> Taken:
+        """Write what is in hand and return it."""
         self.take()
-        return self.claimed, self.lapsed
+        return Taken(self.claimed, self.lapsed, self.spare.kept)
 
     def take(self) -> None:
         """Write the started rows."""
@@ -178,6 +191,8 @@ class _Hand:
         for row in rows:
             reason = None if row[14] is None else self._reason(row)
             if reason is None:
+                if row[14] is not None:
+                    self.spare.draw(row[2], row[3], 1)
                 self.begun.append(claimed_of(row, self.worker))
             else:
                 task = task_of(row)

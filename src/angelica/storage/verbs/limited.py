@@ -10,21 +10,23 @@ from angelica.domain.claims import rank_levels, rotate, share_out
 from angelica.domain.gates import gates_of
 from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
+from angelica.domain.placement import Spare, has_needs
 from angelica.domain.task import Task, TaskError
 from angelica.storage.limit_rules import MOST_HELD, VERSION, WINDOW, Doorway
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
 from angelica.storage.verbs.fair import rows_in_turn, sort_out
 from angelica.storage.verbs.limits import close, meet
-from angelica.storage.verbs.transaction import Transaction, Value
+from angelica.storage.verbs.placing import heads_of, spare_for
+from angelica.storage.verbs.transaction import Taken, Transaction
 from angelica.storage.verbs.waiting import cancel_waiting
 
 Levels = dict[str, list[tuple[str, int, int]]]
 Row = list[Any]
 
 
-async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[list[Task], list[Task]]:
-    """Claim what fits and return (claimed, lapsed), both in the order in which they were taken.
+async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> Taken:
+    """Claim what fits.
 
     Whoever claims here holds the one lock of the limits, so what was counted stands until the end.
     """
@@ -32,15 +34,15 @@ async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[lis
     hand = _Hand(tx, claim, now)
     queues = None if claim.queues is None else list(dict.fromkeys(claim.queues))
     wanted = claim.wanted
+    found = await hand.levels([executor for executor, room in claim.room if min(room, wanted) > 0], queues)
+    await hand.keep(found)
     for executor, room in claim.room:
         left = min(room, wanted)
+        levels = _by_queue(found, executor)
         while left > 0 and hand.doorway.parked < MOST_HELD:
-            levels: Levels = {}
-            for lane, queue, priority, oldest in await tx.levels([executor], queues, claim.select):
-                if may_take(lane, claim.offer):
-                    levels.setdefault(queue, []).append((lane, priority, oldest))
             names = rotate(sorted(levels) if queues is None else queues, claim.turn)
             before = len(hand.claimed)
+            hand.round = hand.spare.copy()  # what is held or lapses leaves its room to the next look
             over = [
                 await hand.take(queue, share, levels[queue]) for queue, share in await hand.shares(names, left, levels)
             ]
@@ -48,12 +50,22 @@ async def claim_limited(tx: Transaction, claim: Claim, *, now: Now) -> tuple[lis
             wanted -= len(hand.claimed) - before
             if not any(over):
                 break
+            levels = _by_queue(await hand.levels([executor], queues), executor)
     await close(tx, hand.doorway, now=now)
-    return hand.claimed, hand.lapsed
+    return Taken(hand.claimed, hand.lapsed, hand.spare.kept)
+
+
+def _by_queue(found: Sequence[Sequence[Any]], kind: str) -> Levels:
+    """Return the levels (lane, priority, oldest) of a kind of executor, by queue."""
+    levels: Levels = {}
+    for lane, queue, priority, oldest in found:
+        if kind_of(lane) == kind:
+            levels.setdefault(queue, []).append((lane, priority, oldest))
+    return levels
 
 
 class _Hand:
-    """What one claim has in hand."""
+    """What one claim has in hand. `spare` is what the worker has left, `round` what the rows looked at leave of it."""
 
     def __init__(self, tx: Transaction, claim: Claim, now: Now) -> None:
         self.tx = tx
@@ -62,8 +74,24 @@ class _Hand:
         self.select = (to_json(dict(claim.select)),) if claim.select else ()
         self.now = now
         self.doorway = Doorway(now)
+        self.spare = self.round = Spare(claim.space)
         self.claimed: list[Task] = []
         self.lapsed: list[Task] = []
+
+    async def levels(self, kinds: Sequence[str], queues: Sequence[str] | None) -> list[Sequence[Any]]:
+        """Return the levels (lane, queue, priority, oldest) that the worker may take."""
+        found = await self.tx.levels(kinds, queues, self.claim.select) if kinds else ()
+        offer = self.claim.offer
+        return [level for level in found if may_take(level[0], offer)]
+
+    async def keep(self, found: Sequence[Sequence[Any]]) -> None:
+        """Keep room for one that is late, if this worker is the one to do that; not in a queue that lets none begin."""
+        needy = [level for level in found if has_needs(level[0])]
+        if not needy:
+            return
+        await meet(self.tx, self.doorway, [f"queue:{level[1]}" for level in needy])
+        heads = heads_of([level for level in needy if self.doorway.queue_room(level[1]) > 0])
+        self.spare = await spare_for(self.tx, self.claim, heads, now=self.now, ageing=self.doorway.ageing)
 
     async def shares(self, queues: Sequence[str], wanted: int, levels: Levels) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues that have ready rows, each up to the room that its limits leave."""
@@ -86,25 +114,35 @@ class _Hand:
         rows: list[Row] = []
         for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
             if len(rows) < size:
-                rows += await self._look("rows", queue, lane, priority, size - len(rows))
+                found = await self._look("rows", queue, lane, priority, size - len(rows))
+                self.round.draw(queue, lane, len(found))
+                rows += found
         return await self._judge(rows, share)
 
     async def _take_fairly(self, queue: str, share: int, levels: Sequence[tuple[str, int, int]], header: str) -> bool:
         if await sort_out(self.tx, queue, levels, header):
-            kind = kind_of(levels[0][0])
-            found = await self.tx.levels([kind], [queue], self.claim.select)
-            levels = [(lane, n, oldest) for lane, _, n, oldest in found if may_take(lane, self.claim.offer)]
+            levels = [(lane, n, at) for lane, _, n, at in await self.levels([kind_of(levels[0][0])], [queue])]
         size = max(share, WINDOW) if self.doorway.parked else share
         rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, size, self._look)
         before = len(self.claimed)
-        over = await self._judge(rows, share)
+        over = await self._judge([row for row in rows if self._has_place(row)], share)
         for task in self.claimed[before:]:
             self.doorway.serve(owners[task.id], task.id)
         return over
 
-    async def _look(self, what: str, *values: Value) -> list[Any]:
-        """Return what a statement says of the ready rows, or of those that have the labels."""
-        return await self.tx.rows(f"{'selected' if self.select else 'ready'}_{what}", *values, *self.select)
+    async def _look(self, what: str, queue: str, lane: str, *values: int) -> list[Any]:
+        """Return what a statement says of the ready rows, or of those that have the labels: of as many as fit."""
+        *place, limit = values
+        most = min(limit, self.round.most(queue, lane, *place))
+        verb = f"{'selected' if self.select else 'ready'}_{what}"
+        return await self.tx.rows(verb, queue, lane, *place, most, *self.select)
+
+    def _has_place(self, row: Row) -> bool:
+        """Draw what a row needs, if it fits beside those before it."""
+        fits = self.round.most(row[2], row[3], row[4]) > 0
+        if fits:
+            self.round.draw(row[2], row[3], 1)
+        return fits
 
     async def _judge(self, rows: Sequence[Row], share: int) -> bool:
         tasks = [task_of(row) for row in rows]
@@ -122,6 +160,7 @@ class _Hand:
                 held.append((task.id, gate))
             elif len(begun) < share:
                 self.doorway.enter(task.spec, task.attempt + 1)
+                self.spare.draw(row[2], row[3], 1)
                 begun.append(claimed_of(row, self.worker))
         await self._start(begun)
         if held:

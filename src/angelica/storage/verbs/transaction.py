@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
-from angelica.domain.task import NOTHING, NewTask
+from angelica.domain.placement import Late
+from angelica.domain.task import NOTHING, NewTask, Task
 from angelica.storage.protocol import Topic
 
 R = TypeVar("R")
@@ -26,6 +27,17 @@ class Freed(NamedTuple):
     queue: str
     priority: int
     run_at: int
+
+
+class Taken(NamedTuple):
+    """What a claim has done, in the order in which it did: whom it took, who had lapsed, for whom it keeps room."""
+
+    claimed: Sequence[Task]
+    lapsed: Sequence[Task]
+    kept: Late | None = None
+
+
+NONE_TAKEN: Final = Taken((), ())
 
 
 class Over(NamedTuple):

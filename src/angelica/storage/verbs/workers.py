@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from angelica.clock import Now
 from angelica.domain import reasons
-from angelica.domain.lanes import Offer, known_lane, may_take, unmet
+from angelica.domain.lanes import known_lane, may_take, unmet
 from angelica.domain.reasons import UNKNOWN_FUNCTION
 from angelica.domain.task import Lease, Task
 from angelica.storage.protocol import Beat, BeatReply, Control, ControlStatus, Topic, WorkerInfo
-from angelica.storage.rows import task_of, to_json, worker_text
+from angelica.storage.rows import peer_of, task_of, to_json, worker_text
 from angelica.storage.verbs.transaction import Statements, Transaction
 
 
@@ -66,7 +66,7 @@ async def has_needs(db: Statements) -> bool:
 async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
     """Hold ready rows that no live worker may take; return how many."""
     lanes = await tx.rows("ready_lanes")
-    offers = [Offer(labels, functions) for labels, functions in await tx.rows("offers", now.tick, now.boot)]
+    offers = [peer_of(row).offer for row in await tx.rows("offers", now.tick, now.boot, 1)]
     count = 0
     for queue, lane in sorted(lanes):
         rule = unmet(lane, offers)
@@ -77,7 +77,7 @@ async def park_unmet(tx: Transaction, *, now: Now, limit: int) -> int:
 
 async def free_held(tx: Transaction, worker: WorkerInfo, *, limit: int) -> int:
     """Free what was held for want of a worker like this one, `limit` at most; return how many."""
-    offer = Offer(worker.labels, worker.functions)
+    offer = worker.offer
     count = 0
     if offer.functions:
         # In order, so that workers which free the same tasks wait for each other and never in a ring.
@@ -85,7 +85,7 @@ async def free_held(tx: Transaction, worker: WorkerInfo, *, limit: int) -> int:
         if rows:
             await tx.run("unpark", to_json([(id_, known_lane(lane, name)) for id_, lane, name in rows]))
         count = len(rows)
-    for look, verb in (("parked_lanes", "unpark_lanes"),):
+    for look, verb in (("parked_lanes", "unpark_lanes"), ("oversized_lanes", "free_oversized")):
         lanes = [lane for lane in await tx.rows(look) if may_take(lane, offer)] if count < limit else []
         if lanes:
             count += await tx.run(verb, to_json(sorted(lanes)), limit - count)

@@ -62,6 +62,8 @@ create index parked on angelica.tasks (held, function, id) where held is not nul
 create index gated on angelica.tasks (held, priority desc, run_at, id) where held is not null;
 -- What waits for a worker with the right labels, by its lane (`executor`: the kind, and what else is needed).
 create index incapable on angelica.tasks (executor, id) where held = 'no_capable_worker';
+-- What is larger than every live worker, by its lane.
+create index oversized on angelica.tasks (executor, id) where held = 'no_worker_fits';
 create index retained on angelica.tasks (retain_until) where state in ('succeeded', 'failed', 'cancelled');
 create index listing on angelica.tasks (created_at) with (fillfactor = 40);
 create index failed on angelica.tasks (created_at) where state = 'failed';

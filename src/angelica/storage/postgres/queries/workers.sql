@@ -58,6 +58,28 @@ where id in (
     limit $2::bigint
 )
 
+-- The same of what is larger than every worker that was alive.
+-- verb: oversized_lanes
+with recursive lane (executor) as (
+    (select executor from angelica.tasks where held = 'no_worker_fits' order by executor limit 1)
+    union all
+    select (select t.executor from angelica.tasks t
+        where t.held = 'no_worker_fits' and t.executor > lane.executor order by t.executor limit 1)
+    from lane where lane.executor is not null
+)
+select json_agg(executor) from lane where executor is not null
+
+-- verb: free_oversized
+update angelica.tasks set held = null, revision = revision + 1
+where id in (
+    select t.id from ${names} e
+    cross join lateral (
+        select id from angelica.tasks
+        where held = 'no_worker_fits' and executor = e.value order by id limit $2::bigint for update
+    ) t
+    limit $2::bigint
+)
+
 -- The (queue, lane) with ready rows, of those that need more than a kind of executor.
 -- verb: ready_lanes
 with recursive
@@ -92,10 +114,14 @@ where id in (
     order by priority desc, run_at, id limit $3::bigint for update skip locked
 )
 
--- What live workers have that are to run; $1 is the tick of the clock of boot $2.
+-- What live workers have that are to run; $1 is the tick of the clock of boot $2. Their functions, which may be many,
+-- only with $3 = 1.
 -- verb: offers
 select json_agg(json_build_array(
-    coalesce(info::json -> 'labels', '{}'::json), coalesce(info::json -> 'functions', '[]'::json)
+    id, coalesce(info::json -> 'labels', '{}'::json),
+    case when $3::int = 1 then coalesce(info::json -> 'functions', '[]'::json) else '[]'::json end,
+    coalesce(info::json -> 'cpu', '0'::json), coalesce(info::json -> 'memory', '0'::json),
+    coalesce(info::json -> 'capacity', '{}'::json), info::json -> 'queues', coalesce(info::json -> 'select', '{}'::json)
 ))
 from angelica.workers where lease_until > $1::bigint and boot = $2 and coalesce(control, 'run') = 'run'
 

@@ -50,6 +50,25 @@ where rowid in (
     limit ?2
 )
 
+-- The same of what is larger than every worker that was alive.
+-- verb: oversized_lanes
+with recursive lane (executor) as (
+    select min(executor) from tasks indexed by oversized where held = 'no_worker_fits'
+    union all
+    select (select min(t.executor) from tasks t indexed by oversized
+        where t.held = 'no_worker_fits' and t.executor > lane.executor)
+    from lane where lane.executor is not null
+)
+select json_group_array(executor) from lane where executor is not null
+
+-- verb: free_oversized
+update tasks set held = null, revision = revision + 1
+where rowid in (
+    select t.rowid from jsonb_each(?1) e cross join tasks t indexed by oversized
+        on t.held = 'no_worker_fits' and t.executor = e.value
+    limit ?2
+)
+
 -- The (queue, lane) with ready rows, of those that need more than a kind of executor.
 -- verb: ready_lanes
 with recursive
@@ -83,9 +102,14 @@ where rowid in (
     order by priority desc, run_at, id limit ?3
 )
 
--- What live workers have that are to run; ?1 is the tick of the clock of boot ?2.
+-- What live workers have that are to run; ?1 is the tick of the clock of boot ?2. Their functions, which may be many,
+-- only with ?3 = 1.
 -- verb: offers
-select json_group_array(json_array(json(coalesce(info ->> 'labels', '{}')), json(coalesce(info ->> 'functions', '[]'))))
+select json_group_array(json_array(
+    id, json(coalesce(info ->> 'labels', '{}')), json(iif(?3 = 1, coalesce(info ->> 'functions', '[]'), '[]')),
+    coalesce(info ->> 'cpu', 0), coalesce(info ->> 'memory', 0), json(coalesce(info ->> 'capacity', '{}')),
+    json(coalesce(info ->> 'queues', 'null')), json(coalesce(info ->> 'select', '{}'))
+))
 from workers where lease_until > ?1 and boot = ?2 and coalesce(control, 'run') = 'run'
 
 -- verb: held_leases

@@ -131,6 +131,19 @@ def test_what_is_larger_than_every_live_worker_is_held_until_one_is_large_enough
     assert world.get("huge").attempt == 1
 
 
+def test_a_large_worker_that_comes_frees_so_many_at_a_time(world: World) -> None:
+    beat(world, "w1")
+    world.submit(
+        *(new(f"a{n}", resources=cpus(8)) for n in range(2)), *(new(f"b{n}", resources=cpus(9)) for n in range(2))
+    )
+    assert park(world) == 4
+    large = replace(worker_info("w2", boot=world.now.boot), cpu=16.0, memory=GIB)
+    assert world.run(world.storage.free_held(large, limit=3)) == 3
+    assert held(world, "a0", "a1", "b0", "b1").count("no_worker_fits") == 1
+    assert world.run(world.storage.free_held(large, limit=3)) == 1
+    assert held(world, "a0", "a1", "b0", "b1") == [None] * 4
+
+
 def test_it_is_held_again_when_the_last_large_one_goes(world: World) -> None:
     beat(world, "small")
     beat(world, "large", Capacity(16.0, GIB))

@@ -42,7 +42,8 @@ def claim_tasks(table: Table, claim: Claim, *, now: Now) -> Taken:
         while left > 0 and hand.parked < MOST_HELD:
             lanes = table.lanes.open_to(claim.offer, kind)
             hand.round = hand.spare.copy()  # what is held or lapses leaves its room to the next look
-            shares = hand.shares(rotate(sorted(lanes) if named is None else named, claim.turn), lanes, left)
+            queues = hand.queues(lanes) if named is None else named
+            shares = hand.shares(rotate(queues, claim.turn), lanes, left)
             before = len(hand.claimed)
             over = [hand.take(queue, lanes.get(queue, ()), share) for queue, share in shares if share]
             left -= len(hand.claimed) - before
@@ -107,6 +108,16 @@ class _Hand:
         for row in rows:
             first[row.spec.priority] = min(row.run_at, first.get(row.spec.priority, row.run_at))
         return [Head(queue, lane, priority, due) for priority, due in first.items()]
+
+    def queues(self, lanes: Mapping[str, Sequence[str]]) -> list[str]:
+        """Return the queues of these lanes in which there is something for the worker: only they have their turn."""
+        if not self.select:
+            return sorted(lanes)
+        return [
+            queue
+            for queue in sorted(lanes)
+            if selected(self.table, queue, lanes[queue], select=self.select, now=self.now)
+        ]
 
     def shares(self, queues: Sequence[str], lanes: Mapping[str, Sequence[str]], wanted: int) -> list[tuple[str, int]]:
         """Share `wanted` out over the queues."""

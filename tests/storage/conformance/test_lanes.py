@@ -226,6 +226,19 @@ def test_its_order_and_its_shares_are_those_of_what_it_may_take(world: World) ->
     assert ids(world.claim(2, queues=("b",), room=(("async", 9),), select=mine)) == ["b5", "b4"]
 
 
+def test_only_queues_with_something_for_it_have_their_turn(world: World) -> None:
+    mine = {"team": "x"}
+    world.submit(*(new(queue, queue=queue, labels=mine) for queue in "bc"), new("other", queue="a"))
+    assert ids(world.claim(select=mine, turn=0)) == ["b", "c"]
+    world.submit(*(new(f"{queue}2", queue=queue, labels=mine) for queue in "bc"))
+    assert ids(world.claim(select=mine, turn=3)) == ["c2", "b2"]
+
+
+def test_only_queues_with_something_for_it_have_their_turn_under_limits_too(world: World) -> None:
+    world.limit("queue:a", max_running=5)
+    test_only_queues_with_something_for_it_have_their_turn(world)
+
+
 def test_it_needs_the_labels_of_workers_all_the_same(world: World) -> None:
     mine = {"team": "x"}
     world.submit(new("gpu", requires=GPU, labels=mine), new("over", labels=mine, expires_at=START - 1))

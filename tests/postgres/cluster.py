@@ -39,16 +39,12 @@ host all all 127.0.0.1/32 trust
 
 
 class Cluster(Server):
-    """One server in `directory`, which is made, with its binaries from `binaries.find()`.
-
-    fsync is on, as it comes, unless it is not `durable`: good for all that never kills it.
-    """
+    """One server in `directory`, which is made, with its binaries from `binaries.find()`. fsync is on, as it comes."""
 
     crashable = True
 
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._more = "" if durable else "fsync = off\n"
         self.data = directory / "data"
         self.log = directory / "log"
         self.port = free_port()
@@ -125,7 +121,7 @@ class Cluster(Server):
         if made.returncode != 0:
             raise RuntimeError(f"initdb failed: {made.stderr}{made.stdout}")
         with (self.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-            settings.write(SETTINGS.format(port=self.port, directory=self.directory) + self._more)
+            settings.write(SETTINGS.format(port=self.port, directory=self.directory))
         (self.data / "pg_hba.conf").write_text(ACCESS, "utf-8")
 
     def _knows_icu(self) -> bool:

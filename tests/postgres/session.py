@@ -103,7 +103,7 @@ class Session:
             told = self.directory / "server.json"
             if not told.exists():
                 self._guard()
-                cluster = Cluster(self.directory / "shared", durable=False)
+                cluster = Cluster(self.directory / "shared")
                 cluster.start()
                 cluster.let_go()
                 told.write_text(json.dumps(cluster.url()), "utf-8")

@@ -14,8 +14,6 @@ from angelica.errors import StorageUnavailable
 from angelica.storage.postgres import insight
 from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.protocol import StoreStatus
-from tests.postgres.cluster import Cluster
-from tests.postgres.session import session as server_session
 
 
 def with_storage(url: str, story: Callable[[PostgresStorage], Awaitable[Any]], **options: Any) -> Any:
@@ -47,18 +45,6 @@ def session(url: str, *statements: str, **options: Any) -> Iterator[psycopg.Conn
             connection.execute(statement)
         yield connection
         connection.rollback()
-
-
-@pytest.fixture(scope="module")
-def postgres_cluster() -> Iterator[Cluster]:
-    """A server that waits for the disk: the one of the run does not, and is told off for it."""
-    with server_session().cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def postgres_url(postgres_database: str) -> str:
-    return f"{postgres_database}?schema=insight"
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PORT ?= 8765
 ANGELICA_URL ?= sqlite:///angelica.db
-# One more than the two cores that the suite is timed on: a third of the time a test waits for a process or for the disk.
-PYTEST_ARGS ?= -n 3
+PYTEST_ARGS ?= -n 2
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

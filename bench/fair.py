@@ -19,7 +19,7 @@ from pathlib import Path
 
 from angelica.engine import Engine
 from bench.figures import Figure, Report, percentile
-from bench.postgres import server
+from bench.server import server
 
 GROUP = "fair"
 FLOOD = 100_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from angelica.domain.task import State
@@ -14,23 +12,11 @@ from bench import postgres_floor, postgres_peers
 from bench.app import make_engine
 from bench.figures import Figure, Report
 from bench.latency import pick_up
+from bench.server import server
 from bench.sqlite import drain, filled, submits, waiting, workers
-from tests.postgres.cluster import Cluster
 
 GROUP = "postgres"
 BACKLOG = 1_000_000
-
-
-@contextmanager
-def server(directory: Path) -> Iterator[Cluster]:
-    """Run a server with durability as it comes (fsync, synchronous commit) until the block ends."""
-    cluster = Cluster(directory / "postgres")
-    directory.chmod(0o755)  # it runs as another user where we are root
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.remove()
 
 
 async def measure(report: Report, directory: Path, tasks: int) -> None:

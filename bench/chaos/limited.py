@@ -27,7 +27,7 @@ import psycopg
 from angelica.domain.limits import read_rate
 from bench.chaos.__main__ import tell
 from bench.chaos.checker import Fault, Verdict
-from bench.chaos.outages import server
+from bench.server import server
 
 WORKERS: Final = 4
 MOST: Final = 3

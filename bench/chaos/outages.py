@@ -182,18 +182,6 @@ def house(cluster: Cluster, directory: Path, say: Callable[[str], None]) -> Iter
         yield House(cluster, proxy, store, run)
 
 
-@contextmanager
-def server(directory: Path) -> Iterator[Cluster]:
-    """Run a server of our own until the block ends, with durability as it comes."""
-    cluster = Cluster(directory / "postgres")
-    directory.chmod(0o755)  # it runs as another user where we are root
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.remove()
-
-
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -21,9 +21,10 @@ from typing import Final
 from bench.chaos import churn
 from bench.chaos.__main__ import tell
 from bench.chaos.checker import Fault, Verdict
-from bench.chaos.outages import STRIKES, House, house, server
+from bench.chaos.outages import STRIKES, House, house
 from bench.chaos.pinned import loaded, snapshot
 from bench.chaos.rounds import Feeder
+from bench.server import server
 
 COUNTS: Final = {
     "postmaster": 10,

@@ -54,15 +54,11 @@ class Session:
 
     def fresh_url(self, *, keep: bool = False) -> str:
         """The URL of a schema that nobody used; the adapter makes it. It is dropped with the test, unless `keep`."""
-        if self._schemas is None:
-            self._schemas = Schemas(self.server())
-        return self._schemas.fresh(keep=keep)
+        return self._made_schemas().fresh(keep=keep)
 
     def empty_url(self) -> str:
         """The URL of a schema for the adapter that has its tables already, as a rule, with nothing in them."""
-        if self._schemas is None:
-            self._schemas = Schemas(self.server())
-        return self._schemas.empty()
+        return self._made_schemas().empty()
 
     def drop_schemas(self) -> None:
         """Drop what `fresh_url` gave out since the last call, and empty what `empty_url` did."""
@@ -97,6 +93,11 @@ class Session:
         """In the controller, at the end: stop and remove everything."""
         self.leave()
         leftovers.sweep(self.directory)
+
+    def _made_schemas(self) -> Schemas:
+        if self._schemas is None:
+            self._schemas = Schemas(self.server())
+        return self._schemas
 
     def _shared(self) -> Server:
         with self._lock():
@@ -157,20 +158,19 @@ class Schemas:
         self._number = 0
 
     def fresh(self, *, keep: bool = False) -> str:
-        self._number += 1
-        name = f"test_{self._number}"
+        name = self._new_name()
         if not keep:
             self._given.append(name)
         return self._address(name)
 
     def empty(self) -> str:
-        if self._empty:
-            name = self._empty.pop()
-        else:
-            self._number += 1
-            name = f"test_{self._number}"
+        name = self._empty.pop() if self._empty else self._new_name()
         self._lent.append(name)
         return self._address(name)
+
+    def _new_name(self) -> str:
+        self._number += 1
+        return f"test_{self._number}"
 
     def _address(self, name: str) -> str:
         return f"{self._url}{'&' if '?' in self._url else '?'}schema={name}"

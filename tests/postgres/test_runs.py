@@ -16,6 +16,7 @@ import pytest
 
 from tests.postgres import leftovers
 from tests.postgres.binaries import given_url
+from tests.testing_kit.loading import ALONE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -56,14 +57,13 @@ def here(tmp_path: Path) -> Path:
 def run(here: Path, end: Ending, *options: str) -> tuple[int, list[dict[str, Any]]]:
     """Run the inner tests, `end` them when both have begun, return the exit code and what they told."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # all that is installed here takes a second to load, each time
     plugins = ["-p", "tests.postgres.fixtures", "-p", "xdist"]
     command = [sys.executable, "-m", "pytest", "-q", *plugins, "--rootdir", here, *options, here]
     with (here / "output").open("wb") as output:
         inner = subprocess.Popen(
             [str(part) for part in command],
             cwd=ROOT,
-            env=environment,
+            env={**environment, **ALONE},
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -30,9 +30,8 @@ class Journal:
     the last line of the attempt says so. `scrub` takes secrets out of each line before it is kept.
 
     `on_pending`, if set, is called on the thread that writes, once 1,000 lines wait to be drained, or once one does
-    after a `rest`. Tallies over all
-    attempts: `dropped` beyond a limit (known when the attempt ends), `late` after the end, `stale` refused by the
-    store. `errors` counts writes that failed inside: always 0 unless something is broken.
+    after a `rest`. Tallies over all attempts: `dropped` beyond a limit (known when the attempt ends), `late` after the
+    end, `stale` refused by the store. `errors` counts writes that failed inside: always 0 unless something is broken.
     """
 
     def __init__(

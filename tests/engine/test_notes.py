@@ -7,6 +7,7 @@ import logging
 import sys
 import threading
 import time
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -22,6 +23,15 @@ async def shown(engine, task_id, holds, within=5.0):
         assert time.monotonic() < ends_at, task
         await asyncio.sleep(0.005)
     return task
+
+
+@asynccontextmanager
+async def freed(go):
+    """Let a handler that waits for `go` end whatever happens: a stop waits for it."""
+    try:
+        yield
+    finally:
+        go.set()
 
 
 @pytest.mark.parametrize("kind", ["async", "thread"])
@@ -50,7 +60,7 @@ def test_progress_checkpoint_and_logs_are_there_while_the_handler_runs_and_after
                 speak(context)
                 go.wait()
 
-        async with engine:
+        async with engine, freed(go):
             handle = await works.aenqueue()
             task = await shown(engine, handle.id, lambda task: task.progress and task.checkpoint)
             assert task.state is State.RUNNING

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO
 
 import pytest
 
@@ -78,6 +79,20 @@ def process() -> Iterator[io.StringIO]:
         logs.uninstall()
         root.handlers[:], _, sys.stdout, sys.stderr = before
         root.setLevel(before[1])
+
+
+class Through(io.RawIOBase):
+    """Bytes that go to a stream of text."""
+
+    def __init__(self, target: TextIO) -> None:
+        self.target = target
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.target.write(bytes(data).decode())
+        return len(data)
 
 
 @contextmanager
@@ -288,6 +303,35 @@ def test_a_stream_that_was_wrapped_meanwhile_stays_and_the_tap_in_it_falls_silen
     assert sys.stdout is wrapper
     tap.write("after\n")
     assert sink.fed == []
+
+
+@in_a_process
+def test_a_stream_that_was_replaced_is_tapped_by_the_next_install(terminal: io.StringIO) -> None:
+    logs.install()
+    tap, other = sys.stdout, io.StringIO()
+    sys.stdout = other
+    logs.install()
+    with inside(Sink()) as sink:
+        print("to the new one")
+    assert sink.fed == [("stdout", "to the new one"), ("stdout", "\n")]
+    assert other.getvalue() == "to the new one\n"
+    logs.uninstall()
+    assert sys.stdout is other
+    sys.stdout = tap
+    with inside(Sink()) as sink:
+        print("after")
+    assert sink.fed == []
+
+
+@in_a_process
+def test_a_stream_around_a_tap_is_recorded_once(terminal: io.StringIO) -> None:
+    logs.install()
+    sys.stdout = io.TextIOWrapper(Through(sys.stdout), write_through=True)
+    logs.install()
+    with inside(Sink()) as sink:
+        print("once")
+    assert "".join(text for _, text in sink.fed) == "once\n"
+    assert terminal.getvalue() == "once\n"
 
 
 @in_a_process

@@ -157,8 +157,9 @@ def install(level: int | str = "INFO", *, passthrough: bool = True) -> object:
 
     Records from `level` on are captured. The root logger's own level is lowered to it only where nobody has
     configured logging; the loggers under `angelica` let it pass in any case. With `passthrough` False, what tasks
-    print goes to their logs alone. While capture stands, a further call only adds a holder. Configure logging before:
-    `logging.basicConfig` does nothing once the root logger has a handler, and this is one.
+    print goes to their logs alone. While capture stands, a further call adds a holder, and taps a stream that somebody
+    has put in the place of a tapped one. Configure logging before: `logging.basicConfig` does nothing once the root
+    logger has a handler, and this is one.
     """
     holder = object()
     with _capture.lock:
@@ -171,8 +172,9 @@ def install(level: int | str = "INFO", *, passthrough: bool = True) -> object:
             _lower(logging.getLogger(OWN_LOGGER), handler.level)
             root.addHandler(handler)
             _capture.handler = handler
-            _tap("stdout", handler, passthrough=passthrough)
-            _tap("stderr", handler, passthrough=passthrough)
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) not in [tap for _, tap in _capture.taps]:
+                _tap(name, _capture.handler, passthrough=passthrough)
     return holder
 
 
@@ -187,7 +189,7 @@ def uninstall(holder: object | None = None) -> None:
         logging.getLogger().removeHandler(_capture.handler)
         _capture.handler.close()
         _capture.handler = None
-        for name, tap in _capture.taps:
+        for name, tap in reversed(_capture.taps):
             tap.active = False
             if getattr(sys, name) is tap:  # else somebody has put another one around it, which still holds the tap
                 setattr(sys, name, tap.target)

@@ -57,14 +57,21 @@ class StreamTap:
         if (record := _logged(sys._getframe(1))) is not None:  # noqa: SLF001 - the only way to see who writes
             if not self._captured(record):
                 self._record(text)
-            return self._write(text)
+            return self._pass_on(text)
         self._record(text)
-        return self._write(text) if self._passthrough else len(text)
+        return self._pass_on(text) if self._passthrough else len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write each of `lines`."""
         for line in lines:
             self.write(line)
+
+    def _pass_on(self, text: str) -> int:
+        BUSY.here = True  # the target may write to an older tap, which has nothing to add
+        try:
+            return self._write(text)
+        finally:
+            BUSY.here = False
 
     def _record(self, text: str) -> None:
         running = CURRENT.get()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
-from angelica.clock import DAY
+from angelica.clock import DAY, Now
 from angelica.domain.fair import NEVER, Tenant, turns
 from angelica.domain.lanes import needs_of
 
@@ -39,10 +39,12 @@ def by_tenant(queue: str, levels: Sequence[Level]) -> dict[str, list[Level]]:
     return dict(sorted(found.items()))
 
 
-def order_of(ready: Mapping[str, int], running: Mapping[str, int], served: Mapping[str, int], wanted: int) -> list[str]:
+def order_of(
+    ready: Mapping[str, int], running: Mapping[str, int], served: Mapping[str, int], wanted: int, *, now: Now
+) -> list[str]:
     """Return the gates of the tenants whose turn it is, one for each task; what is known of each is by gate."""
     line = [Tenant(gate, count, running.get(gate, 0), served.get(gate, NEVER)) for gate, count in ready.items()]
-    return [line[place].name for place in turns(line, wanted)]
+    return [line[place].name for place in turns(line, wanted, now=now)]
 
 
 def woven(order: Sequence[str], rows: Mapping[str, Sequence[R]]) -> list[R]:

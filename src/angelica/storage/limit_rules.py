@@ -9,6 +9,7 @@ from typing import Any, Final
 from angelica.clock import Now
 from angelica.domain.breaker import Breaker
 from angelica.domain.claims import AGEING, rank_levels
+from angelica.domain.fair import NEVER, served_again
 from angelica.domain.gates import gates_of, parent_of, parts_of
 from angelica.domain.limits import Bucket, LimitSettings, allowance, charge, frees_at, settings_of
 from angelica.domain.task import Lease, NewTask
@@ -63,6 +64,7 @@ class Doorway:
         self.running: Counter[str] = Counter()
         self._ageing: dict[str, int] = {}
         self._fair: dict[str, str] = {}
+        self._before: dict[str, int] = {}
 
     def unknown(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` that have not been met, each once."""
@@ -93,11 +95,16 @@ class Doorway:
         """Return the header that names the tenants of a queue that has been met, None if it is not shared by them."""
         return self._fair.get(f"queue:{queue}")
 
+    def served_of(self, before: Mapping[str, int]) -> dict[str, int]:
+        """Return when tenants were served last, by gate, this claim included; `before` is how it was before."""
+        self._before.update(before)
+        return {**before, **self.served}
+
     def serve(self, gate: str, task_id: str) -> None:
         """Count a task of a fair queue at its tenant's gate."""
         self.passes.append((gate, task_id, None))
         self.running[gate] += 1
-        self.served[gate] = self.now.wall
+        self.served[gate] = served_again(self.served.get(gate, self._before.get(gate, NEVER)), now=self.now)
 
     def shut(self, task: NewTask) -> str | None:
         """Return the first gate that holds a task back, but its queue's: a queue is never looked at beyond its room.

@@ -46,7 +46,7 @@ def take_fairly(
     names = {gate: [lane for lane, _, _ in levels] for gate, levels in tenants.items()}
     counts = {gate: min(ready(names[gate]), share) for gate in tenants}
     running = {gate: gates.running(gate) + doorway.running[gate] for gate in tenants}
-    order = order_of(counts, running, {**gates.served, **doorway.served}, share)
+    order = order_of(counts, running, doorway.served_of(gates.served), share, now=doorway.now)
     rows = {gate: take(names[gate], count) for gate, count in Counter(order).items()}
     owners = {row.spec.id: gate for gate, found in rows.items() for row in found}
     return woven(order, rows), owners

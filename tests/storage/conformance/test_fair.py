@@ -65,6 +65,39 @@ def test_ties_go_to_the_one_that_was_served_the_longest_ago(world: World) -> Non
     assert order == list("abcabca")
 
 
+def test_one_that_had_little_of_late_is_before_one_that_had_much_each_time(world: World) -> None:
+    fair(world)
+    fill(world, "f", 40)
+    for _ in range(20):
+        (task,) = world.claim(1)
+        world.clock.advance(SECOND // 20)
+        world.end(task)
+    fill(world, "a", 3)
+    fill(world, "b", 1)
+    order = []
+    for _ in range(6):
+        (task,) = world.claim(1)
+        order.append(task.id)
+        world.clock.advance(SECOND // 20)
+        world.end(task)
+    assert order == ["a00", "b00", "a01", "a02", "f20", "f21"]
+
+
+def test_all_that_one_claim_takes_of_a_tenant_was_had(world: World) -> None:
+    fair(world)
+    fill(world, "a", 9)
+    for task in world.claim(3):
+        world.end(task)
+    fill(world, "b", 9)
+    world.clock.advance(1)
+    order = []
+    for _ in range(5):
+        (task,) = world.claim(1)
+        order.append(task.id[0])
+        world.end(task)
+    assert order == list("bbbab")
+
+
 def test_inside_a_tenant_it_is_the_usual_order(world: World) -> None:
     fair(world)
     world.submit(

@@ -44,8 +44,8 @@ async def rows_in_turn(
         ready[gate] = min(sum([(await look("count", queue, lane, share))[0] for lane in lanes]), share)
     names = to_json(list(tenants))
     running = {gate: n + doorway.running[gate] for gate, n in await tx.rows("count_passes", names)}
-    served = {**dict(await tx.rows("served_of", names)), **doorway.served}
-    order = order_of(ready, running, served, share)
+    served = doorway.served_of(dict(await tx.rows("served_of", names)))
+    order = order_of(ready, running, served, share, now=doorway.now)
     rows: dict[str, list[Any]] = {}
     for gate, count in Counter(order).items():
         found = rows[gate] = []
@@ -79,6 +79,6 @@ async def prune_tenants(tx: Transaction, *, now: Now, limit: int) -> int:
 
 
 async def put_served(tx: Transaction, doorway: Doorway) -> None:
-    """Write down when which tenant was served last."""
+    """Write down when which tenant was served last, as `domain.fair` counts it."""
     if doorway.served:
         await tx.run("put_served", to_json(list(doorway.served.items())))

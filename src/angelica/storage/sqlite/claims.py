@@ -105,8 +105,9 @@ async def _take(hand: _Hand, queues: Sequence[str], wanted: int, levels: Levels)
 
 def _count(hand: _Hand, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> int:
     """Return how many rows of these levels' lanes are ready, each lane counted up to `most`."""
-    lanes = dict.fromkeys(lane for lane, _, _ in levels)
-    return sum([hand.look("count", queue, lane, min(most, hand.spare.most(queue, lane)))[0] for lane in lanes])
+    lanes = list(dict.fromkeys(lane for lane, _, _ in levels))
+    counts = hand.look("counts", to_json(lanes), queue, most) if lanes else ()
+    return sum([min(count, hand.spare.most(queue, lane)) for lane, count in zip(lanes, counts, strict=True)])
 
 
 class _Hand:

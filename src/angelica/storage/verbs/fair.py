@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from angelica.clock import Now
@@ -14,7 +14,8 @@ from angelica.storage.limit_rules import VERSION, Doorway
 from angelica.storage.rows import extras_of, to_json
 from angelica.storage.verbs.transaction import Freed, Statements, Transaction
 
-Look = Callable[..., Awaitable[list[Any]]]
+Look = Callable[[str, str, int, int], Awaitable[list[Any]]]
+"""Returns the first ready rows of (queue, lane, priority), at most so many."""
 
 
 async def sort_out(tx: Transaction, queue: str, levels: Sequence[Level], header: str) -> bool:
@@ -34,14 +35,23 @@ async def sort_out(tx: Transaction, queue: str, levels: Sequence[Level], header:
 
 
 async def rows_in_turn(
-    tx: Transaction, doorway: Doorway, queue: str, levels: Sequence[Level], share: int, look: Look
+    tx: Transaction,
+    doorway: Doorway,
+    queue: str,
+    levels: Sequence[Level],
+    counts: Mapping[str, int],
+    share: int,
+    look: Look,
 ) -> tuple[list[Any], dict[str, str]]:
-    """Return up to `share` ready rows in the order of turn, and the gate of each one's tenant."""
+    """Return up to `share` ready rows in the order of turn, and the gate of each one's tenant.
+
+    `counts` are how many of each lane may be taken; `look` returns the first ones of a level.
+    """
     tenants = by_tenant(queue, levels)
-    ready: dict[str, int] = {}
-    for gate, mine in tenants.items():
-        lanes = dict.fromkeys(lane for lane, _, _ in mine)
-        ready[gate] = min(sum([(await look("count", queue, lane, share))[0] for lane in lanes]), share)
+    ready = {
+        gate: min(sum([counts[lane] for lane in {lane for lane, _, _ in mine}]), share)
+        for gate, mine in tenants.items()
+    }
     names = to_json(list(tenants))
     running = {gate: n + doorway.running[gate] for gate, n in await tx.rows("count_passes", names)}
     served = doorway.served_of(dict(await tx.rows("served_of", names)))
@@ -51,7 +61,7 @@ async def rows_in_turn(
         found = rows[gate] = []
         for lane, priority in rank_levels(tenants[gate], now=doorway.now, ageing=doorway.ageing(queue)):
             if len(found) < count:
-                found += await look("rows", queue, lane, priority, count - len(found))
+                found += await look(queue, lane, priority, count - len(found))
     owners = {row[0]: gate for gate, found in rows.items() for row in found}
     return woven(order, rows), owners
 

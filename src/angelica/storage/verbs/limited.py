@@ -12,6 +12,7 @@ from angelica.domain.lanes import kind_of, may_take
 from angelica.domain.lifecycle import lapsed
 from angelica.domain.placement import Spare, has_needs
 from angelica.domain.task import Task, TaskError
+from angelica.storage.fair_rules import is_sorted
 from angelica.storage.limit_rules import MOST_HELD, VERSION, WINDOW, Doorway
 from angelica.storage.protocol import Claim
 from angelica.storage.rows import claimed_of, task_of, to_json
@@ -100,8 +101,7 @@ class _Hand:
         for queue in queues:
             most = min(wanted, self.doorway.queue_room(queue)) if queue in levels else 0
             if most > 0 and len(queues) > 1:
-                lanes = dict.fromkeys(lane for lane, _, _ in levels[queue])
-                most = min(most, sum([(await self._look("count", queue, lane, most))[0] for lane in lanes]))
+                most = min(most, sum((await self._counts(queue, levels[queue], most)).values()))
             counts.append(most)
         return [(queue, share) for queue, share in zip(queues, share_out(wanted, counts), strict=True) if share]
 
@@ -114,7 +114,7 @@ class _Hand:
         rows: list[Row] = []
         for lane, priority in rank_levels(levels, now=self.now, ageing=self.doorway.ageing(queue)):
             if len(rows) < size:
-                found = await self._look("rows", queue, lane, priority, size - len(rows))
+                found = await self._rows(queue, lane, priority, size - len(rows))
                 self.round.draw(queue, lane, len(found))
                 rows += found
         return await self._judge(rows, share)
@@ -123,19 +123,28 @@ class _Hand:
         if await sort_out(self.tx, queue, levels, header):
             levels = [(lane, n, at) for lane, _, n, at in await self.levels([kind_of(levels[0][0])], [queue])]
         size = max(share, WINDOW) if self.doorway.parked else share
-        rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, size, self._look)
+        counts = await self._counts(queue, [level for level in levels if is_sorted(level[0])], size)
+        rows, owners = await rows_in_turn(self.tx, self.doorway, queue, levels, counts, size, self._rows)
         before = len(self.claimed)
         over = await self._judge([row for row in rows if self._has_place(row)], share)
         for task in self.claimed[before:]:
             self.doorway.serve(owners[task.id], task.id)
         return over
 
-    async def _look(self, what: str, queue: str, lane: str, *values: int) -> list[Any]:
-        """Return what a statement says of the ready rows, or of those that have the labels: of as many as fit."""
-        *place, limit = values
-        most = min(limit, self.round.most(queue, lane, *place))
-        verb = f"{'selected' if self.select else 'ready'}_{what}"
-        return await self.tx.rows(verb, queue, lane, *place, most, *self.select)
+    async def _counts(self, queue: str, levels: Sequence[tuple[str, int, int]], most: int) -> dict[str, int]:
+        """Return how many rows of these levels' lanes may be taken, each lane counted up to `most`."""
+        fits = {lane: min(most, self.round.most(queue, lane)) for lane in dict.fromkeys(lane for lane, _, _ in levels)}
+        if max(fits.values(), default=0) <= 1:  # a lane that was seen has one
+            return fits
+        verb = "selected_counts" if self.select else "ready_counts"
+        counts = await self.tx.rows(verb, to_json(list(fits)), queue, most, *self.select)
+        return {lane: min(count, fits[lane]) for lane, count in zip(fits, counts, strict=True)}
+
+    async def _rows(self, queue: str, lane: str, priority: int, limit: int) -> list[Row]:
+        """Return the first ready rows of a level, or of those that have the labels: as many as fit."""
+        most = min(limit, self.round.most(queue, lane, priority))
+        verb = "selected_rows" if self.select else "ready_rows"
+        return await self.tx.rows(verb, queue, lane, priority, most, *self.select)
 
     def _has_place(self, row: Row) -> bool:
         """Draw what a row needs, if it fits beside those before it."""

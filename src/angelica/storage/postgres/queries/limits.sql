@@ -147,11 +147,14 @@ select json_agg(json_build_array(d.id, d.executor, d.queue, d.priority, d.run_at
 update angelica.tasks t set held = e.value ->> 1, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
--- verb: ready_count
-select json_build_array(count(*)) from (
-    select 1 from angelica.tasks
-    where state = 'queued' and held is null and queue = $1 and executor = $2 limit $3::bigint
-) c
+-- How many are ready in each lane of $1, each counted up to $3.
+-- verb: ready_counts
+select json_agg((
+    select count(*) from (
+        select 1 from angelica.tasks
+        where state = 'queued' and held is null and queue = $2 and executor = e.value limit $3::bigint
+    ) c
+) order by e.key) from ${names} e
 
 -- The first rows of a level, kept from others, passing over what others take right now.
 -- verb: ready_rows
@@ -162,16 +165,19 @@ select json_agg(${task} order by t.run_at, t.id) from (
 ) t
 
 -- The same two for a worker that takes only tasks with certain labels.
--- verb: selected_count
-select json_build_array(count(*)) from (
-    select 1 from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = $1 and t.executor = $2
-        and not exists (
-            select 1 from jsonb_each_text($4::text::jsonb) s (name, value)
-            left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
-        )
-    limit $3::bigint
-) c
+-- verb: selected_counts
+select json_agg((
+    select count(*) from (
+        select 1 from angelica.tasks t
+        where t.state = 'queued' and t.held is null and t.queue = $2 and t.executor = e.value
+            and not exists (
+                select 1 from jsonb_each_text($4::text::jsonb) s (name, value)
+                left join angelica.labels l on l.task_id = t.id and l.name = s.name
+                where l.value is distinct from s.value
+            )
+        limit $3::bigint
+    ) c
+) order by e.key) from ${names} e
 
 -- verb: selected_rows
 select json_agg(${task} order by t.run_at, t.id) from (

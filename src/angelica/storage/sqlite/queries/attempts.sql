@@ -55,11 +55,14 @@ select json_group_array(json_array(level.executor, level.queue, level.priority, 
 )))
 from level where level.priority is not null
 
--- verb: ready_count
-select json_array(count(*)) from (
-    select 1 from tasks indexed by ready
-    where state = 'queued' and held is null and queue = ?1 and executor = ?2 limit ?3
-)
+-- How many are ready in each lane of ?1, each counted up to ?3.
+-- verb: ready_counts
+select json_group_array((
+    select count(*) from (
+        select 1 from tasks indexed by ready
+        where state = 'queued' and held is null and queue = ?2 and executor = e.value limit ?3
+    )
+)) from jsonb_each(?1) e
 
 -- verb: ready_rows
 select json_group_array(${task}) from (
@@ -81,16 +84,18 @@ select json_group_array(json_array(executor, queue, priority, oldest)) from (
     group by t.executor, t.queue, t.priority
 )
 
--- verb: selected_count
-select json_array(count(*)) from (
-    select 1 from tasks t indexed by ready
-    where t.state = 'queued' and t.held is null and t.queue = ?1 and t.executor = ?2
-        and not exists (
-            select 1 from jsonb_each(?4) s left join labels l on l.task_id = t.id and l.name = s.key
-            where l.value is not s.value
-        )
-    limit ?3
-)
+-- verb: selected_counts
+select json_group_array((
+    select count(*) from (
+        select 1 from tasks t indexed by ready
+        where t.state = 'queued' and t.held is null and t.queue = ?2 and t.executor = e.value
+            and not exists (
+                select 1 from jsonb_each(?4) s left join labels l on l.task_id = t.id and l.name = s.key
+                where l.value is not s.value
+            )
+        limit ?3
+    )
+)) from jsonb_each(?1) e
 
 -- verb: selected_rows
 select json_group_array(${task}) from (

@@ -25,6 +25,11 @@ def is_sorted(lane: str) -> bool:
     return needs_of(lane).tenant is not None
 
 
+def is_tenant(gate: str) -> bool:
+    """Whether a gate is a tenant's: it counts who runs, and never holds anybody."""
+    return gate.startswith("tenant:")
+
+
 def tenant_gate(queue: str, lane: str) -> str:
     """Return the gate at which the running tasks of a lane's tenant are counted."""
     return f"tenant:{queue}/{needs_of(lane).tenant}"

@@ -20,6 +20,7 @@ from angelica.storage.postgres.transaction import PostgresStatements, PostgresTr
 from angelica.storage.protocol import Claim, Exchanged, LogLine, Topic
 from angelica.storage.verbs import journal as journals
 from angelica.storage.verbs.ends import write_ends
+from angelica.storage.verbs.limited import claim_limited
 from angelica.storage.verbs.limits import refill
 from angelica.storage.verbs.placing import heads_of, spare_for
 from angelica.storage.verbs.runs import settle_runs
@@ -95,11 +96,11 @@ class PostgresExchange(PostgresLimits):
         return _exchanged(reply.accepted, reply.claimed + more.claimed, reply.lapsed + more.lapsed, gated, more.kept)
 
     async def _go_on(self, tx: PostgresTransaction, left: Counter[str], claim: Claim | None, now: Now) -> Exchanged:
-        """Free whom the ended ones have made room for, then claim."""
+        """Free whom the ended ones have made room for, then claim; there are limits."""
         await tx.lock("limits", [VERSION])
         if left:
             await refill(tx, left, now=now)
-        taken = NONE_TAKEN if claim is None else await claim_tasks(tx, claim, self._heads, now=now)
+        taken = NONE_TAKEN if claim is None else await claim_limited(tx, claim, now=now)
         await settle_runs(tx, now=now)
         claimed, lapsed, kept = taken
         return _exchanged((), tuple(claimed), tuple(lapsed), bool(claimed and tx.counted), kept)

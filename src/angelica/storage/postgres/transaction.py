@@ -59,11 +59,12 @@ class PostgresStatements:
 class PostgresTransaction(PostgresStatements):
     """One write transaction; others write at the same time."""
 
-    __slots__ = ("_deltas", "careful", "counted", "freed", "left", "over", "topics")
+    __slots__ = ("_deltas", "_locked", "careful", "counted", "freed", "left", "over", "topics")
 
     def __init__(self, raw: Raw, verbs: Mapping[str, str], prefix: str, *, careful: bool = False) -> None:
         super().__init__(raw, verbs, prefix)
         self._deltas: dict[tuple[str, str], int] = {}
+        self._locked: set[tuple[Lockable, str]] = set()
         self.careful = careful
         self.topics: set[Topic] = set()
         self.over: list[Over] = []
@@ -92,8 +93,10 @@ class PostgresTransaction(PostgresStatements):
         self.topics |= batch.topics
 
     async def lock(self, kind: Lockable, names: Sequence[str]) -> None:
-        if names:
-            await self.value(f"lock_{kind}", to_json(sorted(set(names))))
+        wanted = {(kind, name) for name in names} - self._locked
+        if wanted:
+            await self.value(f"lock_{kind}", to_json(sorted(name for _, name in wanted)))
+            self._locked |= wanted
 
     async def levels(
         self, kinds: Sequence[str], queues: Sequence[str] | None, select: Mapping[str, str]

@@ -11,6 +11,7 @@ from angelica.domain.claims import rank_levels
 from angelica.domain.gates import is_gate, parent_of
 from angelica.domain.limits import EMPTY, Bucket, refund
 from angelica.storage.breaker_rules import FREED, breaker_of, freed, is_breaker
+from angelica.storage.fair_rules import is_tenant
 from angelica.storage.limit_rules import VERSION, Doorway, Stored, changed, effective, governs, is_queue, with_parents
 from angelica.storage.protocol import BreakerRow, LimitPut, LimitRow, Relieved, Topic
 from angelica.storage.rows import from_json, to_json
@@ -99,14 +100,17 @@ async def close(tx: Transaction, doorway: Doorway, *, now: Now) -> None:
 
 
 async def leave(tx: Transaction, ended: Sequence[str], released: Collection[str]) -> None:
-    """Count attempts that have ended no more; those of `released` count for no rate either. `tx.left` says where."""
+    """Count attempts that have ended no more; those of `released` count for no rate either.
+
+    `tx.left` says where, but for gates at which nobody waits to be let go.
+    """
     if not ended or not await tx.value("any_passes"):
         return
     names = to_json(ended)
     passes = await tx.rows("passes_of", names)
     if not passes:
         return
-    tx.left.update(gate for gate, _, _ in passes)
+    tx.left.update(gate for gate, _, _ in passes if not is_tenant(gate))
     back = [(gate, task_id) for gate, task_id, at in passes if at is not None and task_id in released]
     if back:
         await tx.run("refund_passes", to_json(back))

@@ -21,13 +21,27 @@ FORGET = (
 
 TASKS = """
 insert into angelica.tasks (
-    id, function, version, queue, executor, priority, state, run_at, created_at, attempt, revision, worker, started_at,
-    finished_at, retain_until, trace_id, payload, policy, result, usage
+    id, function, version, queue, executor, priority, state, indexed, run_at, created_at, attempt, revision, worker,
+    started_at, finished_at, retain_until, trace_id, payload, policy, result, usage, measured_at
 )
 select
-    '{name}-' || lpad(n::text, 8, '0'), 'f', 1, '{queue}', 'async', 0, '{state}', {run_at}, {start} - {hour} + n,
-    {attempt}, {attempt} * 2, {worker}, {finished}, {finished}, {retain}, 'trace', '{{}}', '{policy}', null, {usage}
+    '{name}-' || lpad(n::text, 8, '0'), 'f', 1, '{queue}', 'async', 0, '{state}', {indexed}, {run_at},
+    {start} - {hour} + n, {attempt}, {attempt} * 2, {worker}, {finished}, {finished}, {retain}, 'trace', '{{}}',
+    '{policy}', null, {usage}, case when {usage} is not null then {finished}::bigint end
 from generate_series(1, {count}) n;
+"""
+BATCHES = """
+insert into angelica.claims (worker, ids)
+select worker, array_agg(id) from (
+    select id, worker, row_number() over (partition by worker order by id) as n from angelica.tasks
+    where state = 'running'
+) r group by worker, n / 100;
+insert into angelica.listing (created_at, id) select created_at, id from angelica.tasks;
+insert into angelica.retention (until, n, ids)
+select min(retain_until), count(*), array_agg(id) from (
+    select id, retain_until, row_number() over (order by retain_until) as n from angelica.tasks
+    where state in ('succeeded', 'failed', 'cancelled')
+) e group by retain_until / 60000000, n / 100;
 """
 OTHERS = """
 insert into angelica.attempts (task_id, attempt, outcome, finished_at)
@@ -65,6 +79,7 @@ def fill(url: str, big: int) -> None:
     def tasks(name: str, count: int, state: str, queue: str = "default", **parts: object) -> str:
         usual = {"run_at": START - HOUR, "attempt": 0, "worker": "null", "finished": "null", "retain": "null"}
         usual["usage"] = "null"
+        usual["indexed"] = {"queued": "'ready'", "scheduled": "'scheduled'", "failed": "'failed'"}.get(state, "null")
         return TASKS.format(
             **{**common, **usual, "name": name, "count": count, "state": state, "queue": queue, **parts}
         )
@@ -90,6 +105,7 @@ def fill(url: str, big: int) -> None:
         run(tasks("mine", 2 * FEW, "running", attempt=1, worker="'w1'"))
         run(tasks("lapsed", FEW, "running", attempt=1, worker="'w2'"))
         run(tasks("bad", FEW, "failed", **ended, retain=f"{START} + {HOUR}"))
+        run(BATCHES)
         run(OTHERS.format(**common, policy_json=json.dumps(policy), info=worker_text(worker_info())))
         for _, definition in indexes:
             run(definition)

@@ -36,6 +36,27 @@ def test_a_check_finds_wrong_counts_and_orphans(world: World) -> None:
     assert report.problems == (
         "queue 'default' has 1 queued tasks, its counter says 2",
         "1 labels of tasks that are not there",
+        "1 listed tasks that are not there",
+    )
+
+
+def test_a_check_finds_rows_that_no_batch_and_no_index_has(world: World) -> None:
+    storage = world.storage
+    assert isinstance(storage, PostgresStorage)
+    world.submit(*[new(name) for name in "abcd"])
+    world.claim(3)
+    world.run(storage.cancel_many(["d"], reason="r", now=world.now))
+    assert world.run(storage.check()).ok
+    damage(
+        storage,
+        "delete from angelica.claims",
+        "delete from angelica.retention",
+        "update angelica.tasks set indexed = 'ready' where id = 'd'",
+    )
+    assert world.run(storage.check()).problems == (
+        "3 running tasks that no claim names",
+        "1 ended tasks that no batch names that is to be deleted in the same minute",
+        "1 tasks in the wrong index",
     )
 
 

@@ -50,19 +50,19 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "standing_tasks": ({PK}, MANY),
     "tasks_by_ids": ({PK}, MANY),
     "unique_holders": ({"uniques"}, MANY),
-    "held_leases": ({"running"}, 2 * FEW),
-    "count_running": ({"running"}, 2 * FEW),
+    "held_leases": ({PK}, 2 * FEW),
+    "count_running": ({PK}, 2 * FEW),
     "mark_started": ({PK}, MANY),
     "parked_rows": ({"parked"}, 10),
     "parked_lanes": ({"incapable"}, 10),
     "oversized_lanes": ({"oversized"}, 10),
-    "expired_rows": ({"running"}, MANY),
+    "expired_rows": ({PK}, MANY),
     "due_rows": ({"due"}, FEW),
     "promote": ({PK}, FEW),
     "next_due": ({"due"}, 1),
-    "outdated_rows": ({"retained"}, FEW),
+    "outdated_rows": ({PK}, MANY),
     "delete_rows": ({PK}, FEW),
-    "delete_workers": ({"running"}, 10),
+    "delete_workers": ({PK}, MANY),
     "live_leases": ({PK}, MANY),
     "annotate": ({PK}, MANY),
     "ended_rows": ({PK}, MANY),
@@ -70,8 +70,8 @@ TASKS: dict[str, tuple[set[str], int]] = {
     "request_cancel": ({PK}, MANY),
     "ahead": ({"ready"}, MANY),
     "measured_runs": ({"measured"}, FEW),
-    "unmeasured_runs": ({"listing"}, MANY),
-    "workers": ({"running"}, MANY),
+    "unmeasured_runs": ({PK}, 2 * MANY),
+    "workers": ({PK}, MANY),
 }
 Call = Callable[[PostgresStorage], Awaitable[object]]
 
@@ -144,16 +144,16 @@ CALLS: list[Call] = [
 ]
 
 PAGES: dict[str, tuple[TaskFilter, dict[str, Any], set[str]]] = {
-    "newest": (TaskFilter(), {}, {"listing"}),
-    "oldest": (TaskFilter(), {"newest_first": False}, {"listing"}),
-    "a page in the middle": (TaskFilter(), {"after": (START - 3_599_500_000, "x")}, {"listing"}),
-    "of a time": (TaskFilter(created_after=START - 3_599_999_000), {"newest_first": False}, {"listing"}),
+    "newest": (TaskFilter(), {}, {PK}),
+    "oldest": (TaskFilter(), {"newest_first": False}, {PK}),
+    "a page in the middle": (TaskFilter(), {"after": (START - 3_599_500_000, "x")}, {PK}),
+    "of a time": (TaskFilter(created_after=START - 3_599_999_000), {"newest_first": False}, {PK}),
     "failed": (TaskFilter(states=frozenset({State.FAILED})), {}, {"failed"}),
     "cancelled": (TaskFilter(states=frozenset({State.CANCELLED})), {}, {"cancelled"}),
-    "succeeded": (TaskFilter(states=frozenset({State.SUCCEEDED})), {"newest_first": False}, {"listing"}),
-    "running": (TaskFilter(states=frozenset({State.RUNNING})), {}, {"running"}),
-    "scheduled": (TaskFilter(states=frozenset({State.SCHEDULED})), {}, {"listing"}),
-    "ended": (TaskFilter(states=frozenset(TERMINAL)), {"newest_first": False}, {"listing"}),
+    "succeeded": (TaskFilter(states=frozenset({State.SUCCEEDED})), {"newest_first": False}, {PK}),
+    "running": (TaskFilter(states=frozenset({State.RUNNING})), {}, {PK}),
+    "scheduled": (TaskFilter(states=frozenset({State.SCHEDULED})), {}, {PK}),
+    "ended": (TaskFilter(states=frozenset(TERMINAL)), {"newest_first": False}, {PK}),
     "failed children": (TaskFilter(states=frozenset({State.FAILED}), parent_id="nobody"), {}, {"children"}),
     "children": (TaskFilter(parent_id="nobody"), {}, {"children"}),
     "retries": (TaskFilter(retry_of="nobody"), {}, {"retries"}),
@@ -164,7 +164,7 @@ SCHEDULES: dict[str, tuple[ScheduleFilter, set[str]]] = {
     "of a function": (ScheduleFilter(functions=("f7",)), {"scheduled_functions"}),
     "with a prefix": (ScheduleFilter(prefix="s-0001"), {"schedules_pkey"}),
 }
-BIG_TABLES = ("tasks", "attempts", "labels", "logs", "schedules", "fires", "runs")
+BIG_TABLES = ("tasks", "attempts", "labels", "logs", "schedules", "fires", "runs", "retention", "listing")
 
 
 def complaints(state: str, plans: dict[str, Plan]) -> list[str]:

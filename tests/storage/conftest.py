@@ -17,3 +17,4 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     clock = ManualClock()
     with World(ADAPTERS[request.param](tmp_path, clock), clock) as world:
         yield world
+        world.prove()

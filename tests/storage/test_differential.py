@@ -23,6 +23,7 @@ from tests.storage.breaker_histories import BreakerPlayer, breaker_histories
 from tests.storage.histories import Op, Player, histories
 from tests.storage.limit_histories import LimitPlayer, limit_histories
 from tests.storage.schedule_histories import SchedulePlayer, schedule_histories
+from tests.storage.world import prove
 
 DEEP = os.environ.get("HYPOTHESIS_PROFILE") == "deep"
 HISTORIES = int(os.environ.get("ANGELICA_TEST_HISTORIES", "3000")) if DEEP else 60
@@ -91,3 +92,4 @@ def compare(adapter: str, history: list[Op], player: type[Player]) -> None:
         expected, found = [player.everything() for player in players]
         for part, value in expected.items():
             assert found[part] == value, part
+        runner.run(prove(players[1].storage))

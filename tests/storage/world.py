@@ -13,6 +13,7 @@ from angelica.domain.lifecycle import Completion, complete
 from angelica.domain.outcome import Outcome, Succeeded
 from angelica.domain.placement import EVERYTHING, Space
 from angelica.domain.task import EXECUTORS, Extras, Lease, NewTask, Policy, Task
+from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.protocol import (
     Beat,
     BeatReply,
@@ -28,6 +29,7 @@ from angelica.storage.protocol import (
     TaskFilter,
     WorkerInfo,
 )
+from angelica.storage.rows import from_json
 
 T = TypeVar("T")
 START = ManualClock().now().wall
@@ -55,6 +57,13 @@ def worker_info(name: str = "w1", *, boot: str = "boot-0", functions: tuple[str,
         functions=functions,
         place="here",
     )
+
+
+async def prove(storage: Storage) -> None:
+    """Fail if a store has put a row where its indexes or batches do not find it."""
+    if isinstance(storage, PostgresStorage) and storage._loops:  # else it has been closed
+        found = from_json(await storage._read(lambda db: db.value("misplaced")))
+        assert not any(found.values()), found
 
 
 def line(task: Task, seq: int, message: str = "text") -> LogLine:
@@ -86,6 +95,10 @@ class World:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(coroutine)
+
+    def prove(self) -> None:
+        """Fail if the store has put a row where its indexes or batches do not find it."""
+        self.run(prove(self.storage))
 
     @property
     def now(self) -> Now:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from angelica.domain.task import NOTHING, NewTask
+from angelica.storage.postgres.texts import joined
 from angelica.storage.protocol import Topic
 from angelica.storage.rows import extras_text, is_plain, policy_text, to_json
 
 Kind = tuple[str, int, str, str, int, str, str]
-Statement = tuple[str, list[list[Any]]]
+Statement = tuple[str, list[Any]]
 
 _MOST_ROWS: Final = 5_000
 _MOST_CHARACTERS: Final = 64_000_000
@@ -73,7 +74,10 @@ class Batch:
     def statements(self) -> list[Statement]:
         """Return the statements for tasks that are thought to be new, with their arrays."""
         kinds = _columns(list(self._kinds), _KIND)
-        parts = [("store_plain", [*kinds, *_columns(rows, _PLAIN), *self._counts(rows)]) for rows in cut(self._plain)]
+        parts: list[Statement] = [
+            ("store_plain", [*kinds, *map(joined, zip(*rows, strict=True)), *self._counts(rows)])
+            for rows in cut(self._plain)
+        ]
         parts += [("store_full", [*self._full_values(rows), *self._counts(rows)]) for rows in cut(self._full)]
         return parts
 

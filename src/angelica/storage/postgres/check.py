@@ -31,6 +31,7 @@ async def check(db: PostgresStatements, schema: str) -> CheckReport:
         problems.append(f"PostgreSQL: {failures} pages of this database failed their checksum")
     problems += counters_apart(await db.rows("wrong_counts"))
     problems += rows_apart(from_json(await db.value("orphans")))
+    problems += [f"{n} {what}" for what, n in from_json(await db.value("misplaced")).items() if n]
     problems += await passes_apart(db)
     count: Any = await db.value("count_tasks")
     return CheckReport(tuple(problems), int(count))

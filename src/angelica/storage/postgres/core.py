@@ -15,6 +15,7 @@ from angelica.domain.task import NewTask
 from angelica.errors import StorageUnavailable
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.batch import Batch, Statement
+from angelica.storage.postgres.claimed import Claimed
 from angelica.storage.postgres.connections import Connections, Options, Raw
 from angelica.storage.postgres.faults import REPEATABLE, STANDING
 from angelica.storage.postgres.heads import Heads
@@ -52,6 +53,7 @@ class PostgresCore:
         self._pid = 0
         self._counted: set[str] = set()
         self._heads = Heads(self._write)
+        self._claimed = Claimed()
 
     def _here(self) -> tuple[Connections, Submits]:
         """Return the connections and the submits of the running event loop."""

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from angelica.clock import Now
 from angelica.domain.lifecycle import Completion
 from angelica.domain.task import State, Task
 from angelica.storage.postgres.claims import Lane, columns, tasks_of
 from angelica.storage.postgres.limit_verbs import Known
-from angelica.storage.postgres.texts import storable
+from angelica.storage.postgres.texts import joined, storable
 from angelica.storage.postgres.transaction import PostgresStatements
-from angelica.storage.protocol import Claim, LogLine
+from angelica.storage.protocol import LogLine
 
 _SUCCEEDED: Final = State.SUCCEEDED
-_NO_ENDS: Final[list[list[Any]]] = [[], [], [], [], [], []]
+_NO_ENDS: Final = ("",) * 6
 _NO_LINES: Final[list[list[Any]]] = [[], [], [], [], [], [], [], []]
+
+
+class Wanted(NamedTuple):
+    """What a worker is to take; `over` are earlier claims of its own of which nothing runs any more."""
+
+    worker: str
+    lanes: Sequence[Lane]
+    over: Sequence[int]
 
 
 def is_plain(ends: Sequence[Completion], journal: Sequence[LogLine]) -> bool:
@@ -39,19 +47,19 @@ def is_plain(ends: Sequence[Completion], journal: Sequence[LogLine]) -> bool:
 async def exchange(
     db: PostgresStatements,
     ends: Sequence[Completion],
-    claim: Claim | None,
-    lanes: Sequence[Lane],
+    wanted: Wanted,
     *,
     now: Now,
     journal: Sequence[LogLine],
     tell: str | None,
     known: Known,
-) -> tuple[list[bool], list[Task] | None]:
-    """Return which ends were accepted, and what was taken: None if nothing, because a task has to be looked at.
+) -> tuple[list[bool], list[Task] | None, int]:
+    """Return which ends were accepted, what was taken, and the place of this claim.
 
-    It may start no longer, or it has a limit, or the limits have changed.
+    Nothing (None) is taken where a task has to be looked at: it may start no longer, or it has a limit, or the limits
+    have changed.
     """
-    worker = "" if claim is None else claim.worker
+    worker, lanes, over = wanted
     rows = await db.fetch(
         "exchange",
         db.slot,
@@ -59,23 +67,22 @@ async def exchange(
         worker,
         now.wall,
         *columns(lanes),
-        *_end_columns(ends),
+        *(_end_columns(ends) if ends else _NO_ENDS),
         *_line_columns(journal),
         known.edition,
         list(known.functions),
+        over,
     )
     first = rows[0]
     stale = first["stale"]
     accepted = [True] * len(ends) if stale is None else [end.task_id not in stale for end in ends]
-    return accepted, None if first["late"] else tasks_of(rows, lanes, worker)
+    return accepted, None if first["late"] else tasks_of(rows, lanes, worker), first["claimed"] or 0
 
 
-def _end_columns(ends: Sequence[Completion]) -> list[list[Any]]:
-    if not ends:
-        return _NO_ENDS
+def _end_columns(ends: Sequence[Completion]) -> tuple[str, ...]:
     # By id, so that two who end the same tasks wait for each other in one order.
     rows = sorted((e.task_id, e.attempt, e.result, e.started_at, e.finished_at, e.retain_until) for e in ends)
-    return [list(column) for column in zip(*rows, strict=True)]
+    return tuple(map(joined, zip(*rows, strict=True)))
 
 
 def _line_columns(journal: Sequence[LogLine]) -> list[list[Any]]:

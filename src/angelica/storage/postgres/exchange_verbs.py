@@ -13,7 +13,7 @@ from angelica.domain.placement import Late
 from angelica.domain.value import maker
 from angelica.storage.limit_rules import VERSION
 from angelica.storage.postgres.claims import Lane, claim_tasks, share
-from angelica.storage.postgres.exchange import exchange, is_plain
+from angelica.storage.postgres.exchange import Wanted, exchange, is_plain
 from angelica.storage.postgres.heads import told
 from angelica.storage.postgres.limit_verbs import PostgresLimits
 from angelica.storage.postgres.transaction import PostgresStatements, PostgresTransaction
@@ -45,11 +45,15 @@ class PostgresExchange(PostgresLimits):
             return _exchanged((), kept=kept)
         topics = {Topic.ENDED} if ends else set()
         tell = self._ring.payload(topics)
-        accepted, taken = await self._alone(
-            partial(
-                exchange, ends=ends, claim=claim, lanes=lanes, now=now, journal=journal, tell=tell, known=self._known
-            )
+        worker = "" if claim is None else claim.worker
+        wanted = Wanted(worker, lanes, self._claimed.over(worker))
+        accepted, taken, place = await self._alone(
+            partial(exchange, ends=ends, wanted=wanted, now=now, journal=journal, tell=tell, known=self._known)
         )
+        self._claimed.deleted(worker, wanted.over)
+        self._claimed.ended([end.task_id for end in ends])
+        if taken:
+            self._claimed.taken(worker, place, [task.spec.id for task in taken])
         self._ring.committed(topics if any(accepted) else (), told=tell is not None)
         if taken is None or limited:  # one of those in line has lapsed, or has a limit
             reply = await self._exchange((), claim, now=now, journal=())
@@ -89,6 +93,7 @@ class PostgresExchange(PostgresLimits):
 
         reply, left = await self._write(work)
         self._counted.difference_update([end.task_id for end in ends])
+        self._claimed.ended([end.task_id for end in ends])
         if not left and (claim is None or not apart):
             return reply
         more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))

@@ -191,7 +191,7 @@ async def _look_on(
         run_at, id_, ready, edition = found.get(place, (now.wall, "", 0, None))
         if heads.get(lane) == head:  # else it has been moved back meanwhile
             heads[lane] = max(head, min((run_at, id_), (now.wall - LATE, "")))
-        if ready:
+        if place in found and ready != 0:
             levels.append(Level(*lane, run_at, ready, edition, head))
     return levels
 

@@ -17,7 +17,7 @@ from angelica.errors import Conflict, InvalidValue
 from angelica.storage.move.fences import KEY, Judge, fence_of, fence_text
 from angelica.storage.move.plan import EXTRAS, PARTS, REST, RUNS, TASKS, WORKERS, Row, Table, has_nul
 from angelica.storage.move.sides import Counts, Digest, Ended
-from angelica.storage.move.statements import BUCKET, Dialect
+from angelica.storage.move.statements import Dialect
 from angelica.storage.postgres.adapter import BOOT
 from angelica.storage.postgres.address import Address
 from angelica.storage.postgres.connections import Options, Raw, connect
@@ -30,10 +30,16 @@ from angelica.storage.sql import load_verbs
 R = TypeVar("R")
 
 _TABLES: Final = {table.name: table for table in (TASKS, *PARTS, *REST, WORKERS)}
+_REST: Final = (*(table.name for table in REST), WORKERS.name, "counters", "claims")
 _FENCED: Final = (*_TABLES, "counters", "meta")
-_HOLDERS: Final = "where id in (select worker from {tasks} where state = 'running') order by id"
+_HOLDERS: Final = (
+    "where exists (select 1 from {schema}.claims c join {schema}.tasks t on t.id = any (c.ids) "
+    "where c.worker = workers.id and t.worker = workers.id and t.state = 'running') order by id"
+)
 _WAKE: Final = "mover:cr"
 """A notification as `ring.py` reads it: control and ready."""
+_JUDGED: Final = [TASKS.columns.index(name) for name in ("state", "held", "usage", "finished_at")]
+_INDEXED: Final = frozenset({State.SCHEDULED, State.FAILED, State.CANCELLED})
 _PATIENCE: Final = (
     "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; set lock_timeout = '1s'; "
     "set synchronous_commit = on"  # whatever the server's default is: the other store is of no use afterwards
@@ -168,8 +174,7 @@ class PostgresSide:
         return {bucket: (n, total) for bucket, n, total in await self._scan(self._dialect.digest())}
 
     async def ended_in(self, bucket: int) -> list[Ended]:
-        span = () if bucket < 0 else (bucket * BUCKET, (bucket + 1) * BUCKET)
-        return await self._rows(self._dialect.ended_in(kept=not span), *span)
+        return await self._rows(self._verbs["ended_in"], bucket if bucket >= 0 else None)
 
     async def sizes(self, ids: Sequence[str]) -> list[int]:
         found: dict[str, int] = {}
@@ -200,7 +205,7 @@ class PostgresSide:
         return sum(n for (_, state), n in (await self.counts()).items() if state == State.RUNNING)
 
     async def holders(self) -> list[Row]:
-        rest = _HOLDERS.replace("{tasks}", f"{self._address.schema}.tasks")
+        rest = _HOLDERS.replace("{schema}", self._address.schema)
         return await self._rows(self._dialect.select(WORKERS, rest))
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -209,11 +214,15 @@ class PostgresSide:
         self, rows: Mapping[str, Sequence[Row]], counts: Counts, notes: Mapping[str, str], *, drop: Sequence[str] = ()
     ) -> None:
         async with self._data() as raw, raw.transaction():
-            for table in (TASKS, *PARTS) if drop else ():
+            for table in PARTS if drop else ():
                 await raw.execute(self._dialect.drop(table), list(drop))
+            if drop:
+                await raw.execute(self._verbs["drop_listed"], list(drop))
             for name, some in rows.items():
                 if some:
                     await self._copy(raw, _TABLES[name], some)
+            if rows.get(TASKS.name):
+                await raw.execute(self._verbs["put_batches"], [row[0] for row in rows[TASKS.name]])
             await self._count(raw, counts)
             for key, text in notes.items():
                 await self._note(raw, key, text)
@@ -221,7 +230,7 @@ class PostgresSide:
     async def _copy(self, raw: Raw, table: Table, rows: Sequence[Row]) -> None:
         columns = table.columns
         if table is TASKS:
-            columns = (*columns, "schedule_id")
+            columns = (*columns, "schedule_id", "indexed", "measured_at")
         await raw.copy_records_to_table(
             table.name, schema_name=self._address.schema, columns=columns, records=_stored(table, rows)
         )
@@ -237,9 +246,10 @@ class PostgresSide:
         async with self._data() as raw, raw.transaction():
             for table in (*PARTS, TASKS):  # the tasks last: the others are found through them
                 await raw.execute(self._dialect.clear(table) if everything else self._dialect.drop_open(table))
-            for name in (*(table.name for table in REST), WORKERS.name, "counters"):
+            for name in (*_REST, "retention") if everything else _REST:
                 await raw.execute(" ".join(["delete from", f"{self._address.schema}.{name}"]))
             await raw.execute("set local enable_seqscan = on")
+            await raw.execute(self._verbs["drop_unlisted"])
             counted = await raw.fetch(self._dialect.counted())
             await self._count(raw, {(queue, state): n for queue, state, n in counted})
 
@@ -282,8 +292,16 @@ def _stored(table: Table, rows: Sequence[Row]) -> list[Row]:
     for place in [place for place, name in enumerate(table.columns) if name in table.flags]:
         made = [(*row[:place], row[place] == 1, *row[place + 1 :]) for row in made]
     if table is TASKS:
-        made = [(*row, _schedule_of(row[EXTRAS])) for row in made]
+        made = [(*row, _schedule_of(row[EXTRAS]), *_indexed(row)) for row in made]
     return made
+
+
+def _indexed(row: Row) -> tuple[str | None, int | None]:
+    """Return the index of its state that a task is in, and when it ended if it was measured."""
+    state, held, usage, finished_at = [row[place] for place in _JUDGED]
+    ready = state == State.QUEUED and held is None
+    index = "ready" if ready else state if state in _INDEXED else None
+    return index, None if usage is None else finished_at
 
 
 def _schedule_of(extras: str | None) -> str | None:

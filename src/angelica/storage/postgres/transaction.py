@@ -16,6 +16,14 @@ from angelica.storage.verbs.transaction import Clash, Freed, Lockable, Over, Val
 
 SLOTS: Final = 64
 
+# The `offset` has the list be walked and each task be looked up, also by a planner that takes one of them for empty.
+_LISTED: Final = (
+    "angelica.listing listing join lateral (select * from angelica.tasks t where t.id = listing.id offset 0) tasks "
+    "using (created_at, id)"
+)
+_OF_TASKS: Final = frozenset({"children", "retries", "running", "due", "failed", "cancelled"})
+_INDEXED: Final = {"due": "scheduled", "failed": "failed", "cancelled": "cancelled"}
+
 
 class PostgresStatements:
     """The verbs of a connection. A whole batch goes in as one JSON text, and comes back as one."""
@@ -43,7 +51,14 @@ class PostgresStatements:
         return [] if text is None else list(from_json(text))
 
     def way(self, index: str) -> str:
-        return ""
+        if index == "listing":
+            return _LISTED.replace("angelica.", self.prefix)
+        return f"{self.prefix}tasks tasks" if index in _OF_TASKS else ""
+
+    def among(self, index: str) -> str:
+        if index == "running":
+            return f"id = any (array(select unnest(ids) from {self.prefix}claims))"  # noqa: S608 - ours
+        return f"indexed = '{_INDEXED[index]}'" if index in _INDEXED else ""
 
     @property
     def slot(self) -> int:

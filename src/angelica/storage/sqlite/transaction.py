@@ -47,6 +47,9 @@ class SqliteStatements:
     def way(self, index: str) -> str:
         return f"indexed by {_ROWID_INDEXES.get(index, index)}"
 
+    def among(self, index: str) -> str:
+        return ""
+
     def look(self, verb: str, *values: Value) -> list[Any]:
         """Return the JSON array that a statement gives as one value."""
         text = self.query(self._verbs[verb], values)

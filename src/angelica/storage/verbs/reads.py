@@ -31,6 +31,9 @@ async def list_tasks(
         return TaskPage(())
     index = await _index(db, where)
     terms, values = _filter(db, where, by_state=index in _OF_A_STATE)
+    among = db.among(index)
+    if among:
+        terms.append(among)
     if after is not None:
         terms.append("(created_at, id) < (?, ?)" if newest_first else "(created_at, id) > (?, ?)")
         values += after

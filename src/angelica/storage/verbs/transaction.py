@@ -74,7 +74,11 @@ class Statements(Protocol):
         ...
 
     def way(self, index: str) -> str:
-        """Return what names an index to a planner that is to be told, empty for one that finds it."""
+        """Return what leads to the rows through an index, in the words of the verb that leaves its filter open."""
+        ...
+
+    def among(self, index: str) -> str:
+        """Return the condition of the rows of an index of a state, empty where the state says it."""
         ...
 
 

@@ -1,9 +1,10 @@
 -- All tables, in the schema that the URL names (`angelica` here; the text is adapted before it runs).
 -- Every moment is whole microseconds of the server's clock. Texts compare by bytes, as they do in the other storages.
 
--- An update never changes which row is which, but it moves a row in and out of partial indexes, so none is in place:
--- room is left in each page for the two versions that a task's life adds, in the table and in the indexes that every
--- version is in (else the server cleans full index pages again and again: a tenth of a drain's time).
+-- A row is written three times: stored, taken, ended. Its end touches no column that any index mentions (not even in its
+-- condition), so it stays in its page and in no index anew (a heap-only tuple): what would be an index of what runs or
+-- of what is to be deleted is a row per batch, in `claims` and `retention`. Room is left in each page for the versions
+-- that a life adds, and in the indexes for the one that a claim adds.
 create table angelica.tasks (
     -- What has always a value and one width comes first, then what has always a value: the rest is found by walking.
     created_at bigint not null,
@@ -15,11 +16,14 @@ create table angelica.tasks (
     revision integer not null default 0,
     priority smallint not null,
     cancel_requested boolean not null default false,
-    state text collate "C" not null,
     queue text collate "C" not null,
     executor text collate "C" not null,
     id text collate "C" primary key with (fillfactor = 40),
     function text collate "C" not null,
+    state text collate "C" not null,
+    -- In which index of a state the row is: 'ready' (queued and not held), 'scheduled', 'failed', 'cancelled', or none.
+    -- No index mentions `state` itself, see above.
+    indexed text collate "C",
     payload text not null,
     policy text not null, -- JSON, see rows.py
     trace_id text not null,
@@ -28,6 +32,7 @@ create table angelica.tasks (
     retain_until bigint,
     started_at bigint,
     finished_at bigint,
+    measured_at bigint, -- finished_at of a task whose usage was measured
     result text,
     asked_at bigint, -- the run_at that was asked for, where run_at has moved since
     expires_at bigint,
@@ -50,13 +55,8 @@ create table angelica.tasks (
 );
 
 -- What a claim may take, in the order of claim. Future, held and finished rows are not in it.
-create index ready on angelica.tasks (queue, executor, priority desc, run_at, id)
-    where state = 'queued' and held is null;
-create index due on angelica.tasks (run_at, id) where state = 'scheduled';
--- Those that follow have no id at their end: keys of one number or one repeated name are cheaper by half to keep, and
--- what they leave to be sorted are rows of one moment or one worker.
--- Its duplicates are the many rows of a worker, for a moment each: to merge them costs more than it saves.
-create index running on angelica.tasks (worker) with (deduplicate_items = off) where state = 'running';
+create index ready on angelica.tasks (queue, executor, priority desc, run_at, id) where indexed = 'ready';
+create index due on angelica.tasks (run_at, id) where indexed = 'scheduled';
 create index parked on angelica.tasks (held, function, id) where held is not null;
 -- What a rule holds, in the order of claim.
 create index gated on angelica.tasks (held, priority desc, run_at, id) where held is not null;
@@ -64,15 +64,43 @@ create index gated on angelica.tasks (held, priority desc, run_at, id) where hel
 create index incapable on angelica.tasks (executor, id) where held = 'no_capable_worker';
 -- What is larger than every live worker, by its lane.
 create index oversized on angelica.tasks (executor, id) where held = 'no_worker_fits';
-create index retained on angelica.tasks (retain_until) where state in ('succeeded', 'failed', 'cancelled');
-create index listing on angelica.tasks (created_at) with (fillfactor = 40);
-create index failed on angelica.tasks (created_at) where state = 'failed';
-create index cancelled on angelica.tasks (created_at) where state = 'cancelled';
+-- Without the id at its end: what that would sort are rows of one moment.
+create index failed on angelica.tasks (created_at) where indexed = 'failed';
+create index cancelled on angelica.tasks (created_at) where indexed = 'cancelled';
 -- What attempts took, by function: for those that measure it, which are few and long beside the others.
-create index measured on angelica.tasks (function, finished_at, id) where usage is not null and finished_at is not null;
+create index measured on angelica.tasks (function, measured_at, id) where measured_at is not null;
 create unique index uniques on angelica.tasks (function, unique_key) where unique_key is not null;
 create index children on angelica.tasks (parent_id, created_at, id) where parent_id is not null;
 create index retries on angelica.tasks (retry_of, created_at, id) where retry_of is not null;
+
+-- All tasks in the order in which they came: of a table of its own, since a claim would write to an index of `tasks`.
+create table angelica.listing (
+    created_at bigint not null,
+    id text collate "C" not null,
+    primary key (created_at, id)
+) with (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0);
+
+-- What runs: who took which tasks, a row for each batch. It may name some that run no more (they tell by their state and
+-- worker); whoever took them deletes it after the last has ended.
+create table angelica.claims (
+    worker text collate "C" not null,
+    place bigint generated always as identity,
+    ids text[] not null,
+    primary key (worker, place)
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+alter table angelica.claims alter column ids set storage external; -- to compress them costs more than it saves
+
+-- What has ended, and when the first of its batch is to be deleted (never: null): a row for each batch, whose ends of
+-- keeping lie in the same minute. It may name tasks that are gone.
+create table angelica.retention (
+    until bigint,
+    n integer not null,
+    ids text[] not null
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0);
+alter table angelica.retention alter column ids set storage external;
+create index outdated on angelica.retention (until);
 
 create table angelica.labels (
     task_id text collate "C" not null,

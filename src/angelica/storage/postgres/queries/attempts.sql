@@ -1,14 +1,18 @@
 -- Ending and journalling attempts, where the hot path (hot.sql) does not fit.
 
--- The state is hidden from the planner behind `|| ''`: by the index of what runs it would walk through all that ran.
 -- verb: end_succeeded
+with kept as (
+    insert into angelica.retention (until, n, ids)
+    select min(k.until), count(*), array_agg(k.id)
+    from (select e.value ->> 0 as id, (e.value ->> 5)::bigint as until from ${items} e) k group by k.until / 60000000
+)
 update angelica.tasks t set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce((e.value ->> 3)::bigint, t.started_at),
     finished_at = (e.value ->> 4)::bigint, retain_until = (e.value ->> 5)::bigint, error = null,
     usage = null, unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end,
     revision = t.revision + 1
 from ${items} e
-where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state || '' = 'running'
+where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state = 'running'
 
 -- What stands behind the leases (id, attempt, expired_by) of completions; $2 is the boot of the caller's clock.
 -- verb: leased_rows
@@ -20,19 +24,30 @@ select json_agg(json_build_array(
 from ${items} e
 join (
     select id, queue, cancel_requested, cancel_reason, worker, started_at, schedule_id, attempt from angelica.tasks
-    where id in (select x.value ->> 0 from ${items} x) and state || '' = 'running' order by id for update
+    where id in (select x.value ->> 0 from ${items} x) and state = 'running' order by id for update
 ) t on t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int
 left join angelica.workers w on w.id = t.worker
 
 -- verb: end_any
+with kept as (
+    insert into angelica.retention (until, n, ids)
+    select min(k.until), count(*), array_agg(k.id)
+    from (
+        select e.value ->> 0 as id, (e.value ->> 9)::bigint as until from ${items} e where e.value ->> 8 is not null
+    ) k
+    group by k.until / 60000000
+)
 update angelica.tasks t set
     state = e.value ->> 1,
+    indexed = case when e.value ->> 1 in ('scheduled', 'failed', 'cancelled') then e.value ->> 1
+        when e.value ->> 1 = 'queued' and e.value ->> 10 is null then 'ready' end,
     asked_at = case when t.run_at <> (e.value ->> 2)::bigint then coalesce(t.asked_at, t.run_at) else t.asked_at end,
     run_at = coalesce((e.value ->> 2)::bigint, t.run_at),
     failures = (e.value ->> 3)::int, crashes = (e.value ->> 4)::int,
     started_at = coalesce((e.value ->> 5)::bigint, t.started_at),
     result = e.value ->> 6, error = e.value ->> 7, finished_at = (e.value ->> 8)::bigint,
     retain_until = (e.value ->> 9)::bigint, held = e.value ->> 10, usage = e.value ->> 11,
+    measured_at = case when e.value ->> 11 is not null then (e.value ->> 8)::bigint end,
     worker = case when e.value ->> 8 is null then null else t.worker end,
     unique_key = case when e.value ->> 8 is not null and t.unique_spec::json ->> 1 = 'live' then null
         else t.unique_key end,
@@ -53,7 +68,7 @@ select json_agg(e.key)
 from ${items} e
 join (
     select id, attempt from angelica.tasks
-    where id in (select x.value ->> 0 from ${items} x) and state || '' = 'running' order by id for share
+    where id in (select x.value ->> 0 from ${items} x) and state = 'running' order by id for share
 ) t on t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int
 
 -- verb: insert_logs

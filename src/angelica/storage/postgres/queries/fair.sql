@@ -4,7 +4,7 @@
 -- verb: unsorted
 select json_agg(json_build_array(t.id, t.extras, t.priority, t.run_at) order by t.priority desc, t.run_at, t.id) from (
     select id, extras, priority, run_at from angelica.tasks
-    where state = 'queued' and held is null and queue = $1 and executor = $2
+    where indexed = 'ready' and queue = $1 and executor = $2
     order by priority desc, run_at, id limit $3::bigint for update skip locked
 ) t
 

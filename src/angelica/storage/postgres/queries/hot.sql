@@ -1,5 +1,6 @@
 -- What every plain task goes through: one statement in, one statement that ends the last batch and takes the next.
--- Batches come as arrays. Each is a transaction of its own; where something is in the way the verbs step in.
+-- Batches come as arrays, the longest as columns that are joined by U+001F (texts.py). Each statement is a transaction of
+-- its own; where something is in the way the verbs step in.
 
 -- The counts of what these statements have moved; $1 is the slot of the connection.
 -- fragment: add_moved
@@ -15,11 +16,12 @@ case when $2::text is not null then pg_notify('angelica', $2) is null end
 -- A row of new tasks has the number of its kind; $3…$9 are the kinds (function, version, queue, executor, priority,
 -- state, policy): what most rows of a batch share is sent and read once.
 -- fragment: kind_columns
-id, function, version, queue, executor, priority, state, policy
+id, function, version, queue, executor, priority, state, indexed, policy
 
 -- fragment: kind_values
 r.id, ($3::text[])[r.kind], ($4::int[])[r.kind], ($5::text[])[r.kind], ($6::text[])[r.kind], ($7::int[])[r.kind],
-($8::text[])[r.kind], ($9::text[])[r.kind]
+($8::text[])[r.kind],
+case ($8::text[])[r.kind] when 'queued' then 'ready' when 'scheduled' then 'scheduled' end, ($9::text[])[r.kind]
 
 -- fragment: add_counted_plain
 insert into angelica.counters (slot, queue, state, n)
@@ -35,12 +37,17 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 
 -- Tasks whose ids are thought to be new; one that stands undoes all of it. $16…$18 are the counts.
 -- verb: store_plain
-with new as (
-    insert into angelica.tasks (${kind_columns}, run_at, created_at, trace_id, payload)
-    select ${kind_values}, r.run_at, r.created_at, r.trace_id, r.payload
-    from unnest($10::text[], $11::int[], $12::bigint[], $13::bigint[], $14::text[], $15::text[])
-        r (id, kind, run_at, created_at, trace_id, payload)
+with r as materialized (
+    select * from unnest(
+        string_to_array($10, E'\x1f'), string_to_array($11, E'\x1f')::int[], string_to_array($12, E'\x1f')::bigint[],
+        string_to_array($13, E'\x1f')::bigint[], string_to_array($14, E'\x1f'), string_to_array($15, E'\x1f')
+    ) r (id, kind, run_at, created_at, trace_id, payload)
 ),
+new as (
+    insert into angelica.tasks (${kind_columns}, run_at, created_at, trace_id, payload)
+    select ${kind_values}, r.run_at, r.created_at, coalesce(r.trace_id, ''), r.payload from r
+),
+listed as (insert into angelica.listing (id, created_at) select r.id, r.created_at from r),
 counted as (${add_counted_plain})
 select ${notify} as told
 
@@ -70,6 +77,11 @@ impatient as materialized (select set_config('lock_timeout', '200ms', true) as s
 -- verb: store_full
 with ${impatient},
 new as (${full_rows}),
+listed as (
+    insert into angelica.listing (id, created_at)
+    select r.id, r.created_at from impatient cross join unnest($10::text[], $13::bigint[]) r (id, created_at)
+    where impatient.set is not null
+),
 labelled as (
     insert into angelica.labels (task_id, name, value)
     select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
@@ -83,8 +95,9 @@ with ${impatient},
 new as (
     ${full_rows}
     on conflict do nothing
-    returning id, queue, state
+    returning id, created_at, queue, state
 ),
+listed as (insert into angelica.listing (id, created_at) select id, created_at from new),
 labelled as (
     insert into angelica.labels (task_id, name, value)
     select l.task_id, l.name, l.value from unnest($24::text[], $25::text[], $26::text[]) l (task_id, name, value)
@@ -107,12 +120,12 @@ with recursive
 walked (name) as (
     select * from (
         select t.queue from angelica.tasks t
-        where t.state = 'queued' and t.held is null and $2::text[] is null order by t.queue limit 1
+        where t.indexed = 'ready' and $2::text[] is null order by t.queue limit 1
     ) first
     union all
     select (
         select t.queue from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue > walked.name order by t.queue limit 1
+        where t.indexed = 'ready' and t.queue > walked.name order by t.queue limit 1
     )
     from walked where walked.name is not null
 ),
@@ -124,7 +137,7 @@ queue (name) as (
 lane (kind, queue, executor) as (
     select k.kind, queue.name, (
         select t.executor from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = queue.name
+        where t.indexed = 'ready' and t.queue = queue.name
             and t.executor >= k.kind and t.executor < k.kind || '<'
         order by t.executor limit 1
     )
@@ -132,7 +145,7 @@ lane (kind, queue, executor) as (
     union all
     select lane.kind, lane.queue, (
         select t.executor from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = lane.queue
+        where t.indexed = 'ready' and t.queue = lane.queue
             and t.executor > lane.executor and t.executor < lane.kind || '<'
         order by t.executor limit 1
     )
@@ -141,14 +154,14 @@ lane (kind, queue, executor) as (
 level (executor, queue, priority) as (
     select lane.executor, lane.queue, (
         select t.priority from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor = lane.executor
+        where t.indexed = 'ready' and t.queue = lane.queue and t.executor = lane.executor
         order by t.priority desc limit 1
     )
     from lane where lane.executor is not null
     union all
     select level.executor, level.queue, (
         select t.priority from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = level.queue and t.executor = level.executor
+        where t.indexed = 'ready' and t.queue = level.queue and t.executor = level.executor
             and t.priority < level.priority
         order by t.priority desc limit 1
     )
@@ -159,14 +172,14 @@ select
     f.executor, f.queue, f.priority,
     (
         select t.run_at from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = f.queue and t.executor = f.executor
+        where t.indexed = 'ready' and t.queue = f.queue and t.executor = f.executor
             and t.priority = f.priority
         order by t.run_at limit 1
     ) as oldest,
     case when (select count(*) from found) > 1 then (
         select count(*) from (
             select 1 from angelica.tasks t
-            where t.state = 'queued' and t.held is null and t.queue = f.queue and t.executor = f.executor
+            where t.indexed = 'ready' and t.queue = f.queue and t.executor = f.executor
                 and t.priority = f.priority
             limit $3::bigint
         ) c
@@ -180,7 +193,7 @@ select
     t.executor, t.queue, t.priority, min(t.run_at) as oldest, least(count(*), $3::bigint) as ready,
     (select value from angelica.meta where key = 'limits') as edition
 from angelica.tasks t
-where t.state = 'queued' and t.held is null and ($2::text[] is null or t.queue = any ($2))
+where t.indexed = 'ready' and ($2::text[] is null or t.queue = any ($2))
     and split_part(t.executor, ';', 1) = any ($1::text[])
     and not exists (
         select 1 from unnest($4::text[], $5::text[]) s (name, value)
@@ -189,21 +202,22 @@ where t.state = 'queued' and t.held is null and ($2::text[] is null or t.queue =
 group by t.executor, t.queue, t.priority
 
 -- The same of lanes that are known ($1 executors, $2 queues, $3 priorities), each from where its ready rows begin
--- ($4 run_at, $5 id): its place in $1, and the first that is ready; none without one.
+-- ($4 run_at, $5 id): its place in $1, and the first that is ready; none without one. How many are ready only where
+-- there are several.
 -- verb: levels_from
-select k.place, first.run_at, first.id, (
+select k.place, first.run_at, first.id, case when cardinality($1::text[]) > 1 then (
     select count(*) from (
         select 1 from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = k.queue and t.executor = k.executor
+        where t.indexed = 'ready' and t.queue = k.queue and t.executor = k.executor
             and t.priority = k.priority and (t.run_at, t.id) >= (k.run_at, k.id)
         limit $6::bigint
     ) c
-) as ready, (select value from angelica.meta where key = 'limits') as edition
+) end as ready, (select value from angelica.meta where key = 'limits') as edition
 from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[]) with ordinality
     k (executor, queue, priority, run_at, id, place)
 cross join lateral (
     select t.run_at, t.id from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = k.queue and t.executor = k.executor
+    where t.indexed = 'ready' and t.queue = k.queue and t.executor = k.executor
         and t.priority = k.priority and (t.run_at, t.id) >= (k.run_at, k.id)
     order by t.run_at, t.id limit 1
 ) first
@@ -216,7 +230,7 @@ select found.executor, found.queue, found.priority, found.run_at, found.id
 from unnest($1::text[], $2::text[]) g (after, before)
 cross join lateral (
     select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue > coalesce(g.after, '')
+    where t.indexed = 'ready' and t.queue > coalesce(g.after, '')
         and t.queue < coalesce(g.before, U&'\+10FFFF')
     order by t.queue, t.executor, t.priority desc, t.run_at, t.id limit 1
 ) found
@@ -225,7 +239,7 @@ select found.executor, found.queue, found.priority, found.run_at, found.id
 from unnest($3::text[], $4::text[], $5::text[]) g (queue, after, before)
 cross join lateral (
     select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = g.queue and t.executor > coalesce(g.after, '')
+    where t.indexed = 'ready' and t.queue = g.queue and t.executor > coalesce(g.after, '')
         and t.executor < coalesce(g.before, U&'\+10FFFF')
     order by t.executor, t.priority desc, t.run_at, t.id limit 1
 ) found
@@ -234,7 +248,7 @@ select found.executor, found.queue, found.priority, found.run_at, found.id
 from unnest($6::text[], $7::text[], $8::int[], $9::int[]) g (queue, executor, above, below)
 cross join lateral (
     select t.executor, t.queue, t.priority, t.run_at, t.id from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = g.queue and t.executor = g.executor
+    where t.indexed = 'ready' and t.queue = g.queue and t.executor = g.executor
         and t.priority > g.above and t.priority < g.below
     order by t.priority desc, t.run_at, t.id limit 1
 ) found
@@ -242,7 +256,7 @@ cross join lateral (
 -- The first ready row of a lane (executor, queue, priority) that stands before a place in it.
 -- verb: ready_before
 select t.run_at, t.id from angelica.tasks t
-where t.state = 'queued' and t.held is null and t.queue = $2 and t.executor = $1 and t.priority = $3::int
+where t.indexed = 'ready' and t.queue = $2 and t.executor = $1 and t.priority = $3::int
     and (t.run_at, t.id) < ($4::bigint, $5)
 order by t.run_at, t.id limit 1
 
@@ -273,7 +287,7 @@ coalesce(t.expires_at <= $4::bigint, false) or coalesce(t.deadline <= $4, false)
 
 -- fragment: in_lane
 from angelica.tasks t
-where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+where t.indexed = 'ready' and t.queue = l.queue and t.executor = l.executor
     and t.priority = l.priority and (t.run_at, t.id) >= (l.run_at, l.id)
 order by t.run_at, t.id limit l.wanted for update skip locked
 
@@ -296,9 +310,15 @@ from ${lanes} cross join lateral (
     ${in_lane}
 ) r
 
+-- fragment: add_claim
+insert into angelica.claims (worker, ids) select $3, array_agg(id) from taken having count(*) > 0
+
+-- fragment: keep_ended
+insert into angelica.retention (until, n, ids)
+select min(retain_until), count(*), array_agg(id) from ended group by retain_until / 60000000
+
 -- Ends the attempts of $11…$16 as succeeded, stores the log lines of $17…$24 that they left, and takes the next tasks;
--- none of these if one of them may no longer start. The state is hidden from the planner behind `|| ''`: by the index
--- of what runs it would walk through all that ran.
+-- none of these if one of them may no longer start. $27 are claims of this worker of which nothing runs any more.
 -- verb: exchange
 with ended as (
     update angelica.tasks t set
@@ -307,11 +327,15 @@ with ended as (
         unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
             else t.unique_key end,
         revision = t.revision + 1
-    from unnest($11::text[], $12::int[], $13::text[], $14::bigint[], $15::bigint[], $16::bigint[])
-        e (id, attempt, result, started_at, finished_at, retain_until)
-    where t.id = e.id and t.attempt = e.attempt and t.state || '' = 'running'
-    returning t.id, t.queue
+    from unnest(
+        string_to_array($11, E'\x1f'), string_to_array($12, E'\x1f')::int[], string_to_array($13, E'\x1f', ''),
+        string_to_array($14, E'\x1f', '')::bigint[], string_to_array($15, E'\x1f')::bigint[],
+        string_to_array($16, E'\x1f', '')::bigint[]
+    ) e (id, attempt, result, started_at, finished_at, retain_until)
+    where t.id = e.id and t.attempt = e.attempt and t.state = 'running'
+    returning t.id, t.queue, t.retain_until
 ),
+kept as (${keep_ended}),
 logged as (
     insert into angelica.logs (task_id, attempt, seq, at, stream, level, logger, message)
     select l.* from unnest(
@@ -323,11 +347,14 @@ logged as (
 picked as materialized (${picked_freely}),
 taken as (
     update angelica.tasks t set
-        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
+        revision = t.revision + 1
     from picked p
     where t.ctid = p.place and not (select coalesce(bool_or(late), false) from picked)
     returning t.queue as queue, ${taken}
 ),
+claimed as (${add_claim} returning place),
+over as (delete from angelica.claims where worker = $3 and place = any ($27::bigint[])),
 moved as (
     select e.queue, s.state, e.n * s.sign as n
     from (select queue, count(*) as n from ended group by queue) e
@@ -339,11 +366,16 @@ moved as (
 ),
 counted as (${add_moved})
 select
-    case when (select count(*) from ended) < cardinality($11) then array(
-        select x.id from unnest($11) x (id) where case when x.id in (select id from ended) then false else true end
-    ) end as stale,
+    -- Sub-selects, which are asked once: what stands here by itself is worked out again for each row.
+    (
+        select array(
+            select x.id from unnest(string_to_array($11, E'\x1f')) x (id)
+            where case when x.id in (select id from ended) then false else true end
+        ) where (select count(*) from ended) < cardinality(string_to_array($11, E'\x1f'))
+    ) as stale,
     (select bool_or(late) from picked) as late,
-    case when exists (select 1 from ended) then ${notify} end as told,
+    (select ${notify} where exists (select 1 from ended)) as told,
+    (select place from claimed) as claimed,
     taken.*
 from (select) one left join taken on true
 
@@ -352,11 +384,13 @@ from (select) one left join taken on true
 with picked as materialized (${picked}),
 taken as (
     update angelica.tasks t set
-        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
+        revision = t.revision + 1
     from picked p
     where t.ctid = p.place and not p.late
     returning t.queue as queue, ${taken}
 ),
+claimed as (${add_claim}),
 moved as (
     select k.queue, s.state, k.n * s.sign as n
     from (select queue, count(*) as n from taken group by queue) k
@@ -378,7 +412,7 @@ with picked as materialized (
     from ${lanes} cross join lateral (
         select t.ctid as place, ${late} as late
         from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = l.queue and t.executor = l.executor
+        where t.indexed = 'ready' and t.queue = l.queue and t.executor = l.executor
             and t.priority = l.priority and (t.run_at, t.id) >= (l.run_at, l.id)
             and not exists (
                 select 1 from unnest($11::text[], $12::text[]) s (name, value)
@@ -390,11 +424,13 @@ with picked as materialized (
 ),
 taken as (
     update angelica.tasks t set
-        state = 'running', attempt = t.attempt + 1, worker = $3, started_at = null, revision = t.revision + 1
+        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
+        revision = t.revision + 1
     from picked p
     where t.ctid = p.place and not p.late
     returning t.queue as queue, ${taken}
 ),
+claimed as (${add_claim}),
 moved as (
     select k.queue, s.state, k.n * s.sign as n
     from (select queue, count(*) as n from taken group by queue) k

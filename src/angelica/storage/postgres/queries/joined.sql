@@ -9,7 +9,7 @@ select json_build_array(
 )::text
 from (values
     ('meta', 'select'), ('tasks', 'select'), ('tasks', 'insert'), ('tasks', 'delete'), ('labels', 'insert'),
-    ('labels', 'select'), ('labels', 'delete'), ('counters', 'select'), ('counters', 'insert'), ('counters', 'update')
+    ('labels', 'select'), ('labels', 'delete'), ('listing', 'insert'), ('listing', 'select'), ('listing', 'delete'), ('counters', 'select'), ('counters', 'insert'), ('counters', 'update')
 ) w (name, may)
 left join pg_catalog.pg_namespace n on n.nspname = 'angelica'
 left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name
@@ -24,18 +24,20 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 -- verb: joined_insert
 with new as (
     insert into angelica.tasks (
-        id, function, version, queue, executor, priority, state, run_at, created_at, trace_id, payload, policy,
+        id, function, version, queue, executor, priority, state, indexed, run_at, created_at, trace_id, payload, policy,
         unique_key, unique_spec, expires_at, deadline, parent_id, retry_of, extras
     )
     select
         e.value ->> 0, e.value ->> 1, (e.value ->> 2)::int, e.value ->> 3, e.value ->> 4, (e.value ->> 5)::int,
-        e.value ->> 6, (e.value ->> 7)::bigint, (e.value ->> 8)::bigint, e.value ->> 9, e.value ->> 10,
+        e.value ->> 6, case e.value ->> 6 when 'queued' then 'ready' when 'scheduled' then 'scheduled' end,
+        (e.value ->> 7)::bigint, (e.value ->> 8)::bigint, e.value ->> 9, e.value ->> 10,
         e.value ->> 11, e.value ->> 12, e.value ->> 13, (e.value ->> 14)::bigint, (e.value ->> 15)::bigint,
         e.value ->> 16, e.value ->> 17, e.value ->> 18
     from ${items} e
     on conflict do nothing
-    returning id, queue, state
+    returning id, created_at, queue, state
 ),
+listed as (insert into angelica.listing (id, created_at) select id, created_at from new),
 labelled as (
     insert into angelica.labels (task_id, name, value)
     select l.value ->> 0, l.value ->> 1, l.value ->> 2 from jsonb_array_elements($2::text::jsonb) l
@@ -53,7 +55,10 @@ select json_build_array(
 -- The tasks of $1 that this transaction has stored, as if it never had.
 -- verb: joined_take_back
 with gone as (
-    delete from angelica.tasks where id in (select value from ${names} e) returning queue, state
+    delete from angelica.tasks where id in (select value from ${names} e) returning id, created_at, queue, state
+),
+unlisted as (
+    delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
 ),
 unlabelled as (delete from angelica.labels where task_id in (select value from ${names} e)),
 moved as (select queue, state, -1 as n from gone),

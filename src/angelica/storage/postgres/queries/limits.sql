@@ -76,25 +76,25 @@ update angelica.passes set at = null where gate in (select value from ${names} e
 
 -- verb: drop_passes
 delete from angelica.passes p where not p.refund
-    and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state || '' = 'running')
+    and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state = 'running')
 
 -- verb: stale_passes
 select count(*) from angelica.passes p where not p.refund
     and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state = 'running')
 
+-- fragment: runs
+angelica.tasks t where t.id in (select unnest(c.ids) from angelica.claims c) and t.state = 'running'
+
 -- Running tasks that do not count at a gate of theirs.
 -- fragment: uncounted
 select gate, id from (
-    select 'queue:' || queue as gate, id from angelica.tasks
-    where state = 'running' and exists (select 1 from angelica.limits where gate = 'queue:' || queue)
+    select 'queue:' || t.queue as gate, t.id from ${runs} and exists (select 1 from angelica.limits where gate = 'queue:' || t.queue)
     union all
-    select 'function:' || function, id from angelica.tasks
-    where state = 'running' and exists (select 1 from angelica.limits where gate = 'function:' || function)
+    select 'function:' || t.function, t.id from ${runs} and exists (select 1 from angelica.limits where gate = 'function:' || t.function)
     union all
-    select 'limit:' || l.name, t.id from angelica.tasks t cross join lateral json_array_elements_text(
-        coalesce(t.extras::json -> 'limits', '[]')
-    ) l (name)
-    where t.state = 'running' and t.extras is not null and exists (
+    select 'limit:' || l.name, r.id from (select t.id, t.extras from ${runs} and t.extras is not null) r
+    cross join lateral json_array_elements_text(coalesce(r.extras::json -> 'limits', '[]')) l (name)
+    where exists (
         select 1 from angelica.limits where gate in ('limit:' || l.name, 'limit:' || split_part(l.name, '/', 1))
     )
 ) u where not exists (
@@ -144,7 +144,8 @@ select json_agg(json_build_array(d.id, d.executor, d.queue, d.priority, d.run_at
 ) d
 
 -- verb: park
-update angelica.tasks t set held = e.value ->> 1, revision = t.revision + 1
+update angelica.tasks t set
+    held = e.value ->> 1, indexed = case when t.state = 'queued' then null else t.indexed end, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
 -- How many are ready in each lane of $1, each counted up to $3.
@@ -152,7 +153,7 @@ from ${items} e where t.id = e.value ->> 0
 select json_agg((
     select count(*) from (
         select 1 from angelica.tasks
-        where state = 'queued' and held is null and queue = $2 and executor = e.value limit $3::bigint
+        where indexed = 'ready' and queue = $2 and executor = e.value limit $3::bigint
     ) c
 ) order by e.key) from ${names} e
 
@@ -160,7 +161,7 @@ select json_agg((
 -- verb: ready_rows
 select json_agg(${task} order by t.run_at, t.id) from (
     select * from angelica.tasks
-    where state = 'queued' and held is null and queue = $1 and executor = $2 and priority = $3::int
+    where indexed = 'ready' and queue = $1 and executor = $2 and priority = $3::int
     order by run_at, id limit $4::bigint for update skip locked
 ) t
 
@@ -169,7 +170,7 @@ select json_agg(${task} order by t.run_at, t.id) from (
 select json_agg((
     select count(*) from (
         select 1 from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = $2 and t.executor = e.value
+        where t.indexed = 'ready' and t.queue = $2 and t.executor = e.value
             and not exists (
                 select 1 from jsonb_each_text($4::text::jsonb) s (name, value)
                 left join angelica.labels l on l.task_id = t.id and l.name = s.name
@@ -182,7 +183,7 @@ select json_agg((
 -- verb: selected_rows
 select json_agg(${task} order by t.run_at, t.id) from (
     select * from angelica.tasks t
-    where t.state = 'queued' and t.held is null and t.queue = $1 and t.executor = $2 and t.priority = $3::int
+    where t.indexed = 'ready' and t.queue = $1 and t.executor = $2 and t.priority = $3::int
         and not exists (
             select 1 from jsonb_each_text($5::text::jsonb) s (name, value)
             left join angelica.labels l on l.task_id = t.id and l.name = s.name where l.value is distinct from s.value
@@ -191,6 +192,10 @@ select json_agg(${task} order by t.run_at, t.id) from (
 ) t
 
 -- verb: start
+with claimed as (
+    insert into angelica.claims (worker, ids)
+    select $2, array_agg(e.value) from ${names} e having count(*) > 0
+)
 update angelica.tasks set
-    state = 'running', attempt = attempt + 1, worker = $2, started_at = null, revision = revision + 1
+    state = 'running', indexed = null, attempt = attempt + 1, worker = $2, started_at = null, revision = revision + 1
 where id in (select value from ${names} e)

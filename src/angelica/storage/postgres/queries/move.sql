@@ -55,3 +55,36 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 
 -- verb: go_on_from
 select setval(pg_get_serial_sequence('angelica.runs', 'place'), $1)
+
+-- Tasks, and where they are listed.
+-- verb: drop_listed
+with gone as (delete from angelica.tasks where id = any ($1::text[]) returning id, created_at)
+delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
+
+-- What lists tasks that are not there.
+-- verb: drop_unlisted
+delete from angelica.listing l where not exists (select 1 from angelica.tasks t where t.id = l.id)
+
+-- What stands beside the tasks $1 that were copied: the list of all, and batches of those that run or have ended.
+-- verb: put_batches
+with listed as (
+    insert into angelica.listing (created_at, id)
+    select created_at, id from angelica.tasks where id = any ($1::text[])
+),
+claimed as (
+    insert into angelica.claims (worker, ids)
+    select worker, array_agg(id) from angelica.tasks
+    where id = any ($1::text[]) and state = 'running' and worker is not null group by worker
+)
+insert into angelica.retention (until, n, ids)
+select min(retain_until), count(*), array_agg(id) from angelica.tasks
+where id = any ($1::text[]) and state in ('succeeded', 'failed', 'cancelled') group by retain_until / 60000000
+
+-- The ended tasks (id, end) that are to be deleted in the minute $1, or never if that is null.
+-- verb: ended_in
+select id, coalesce(finished_at, 0) from angelica.tasks
+where id in (
+    select unnest(ids) from angelica.retention where until >= $1::bigint * 60000000 and until < ($1 + 1) * 60000000
+    union
+    select unnest(ids) from angelica.retention where $1::bigint is null and until is null
+) and state in ('succeeded', 'failed', 'cancelled') and retain_until / 60000000 is not distinct from $1

@@ -21,15 +21,19 @@ select json_agg(
 -- verb: measured_runs
 select json_agg(json_build_array(id, attempt, state, worker, started_at, finished_at, null, usage)) from (
     select * from angelica.tasks
-    where usage is not null and finished_at is not null and function = $1
-    order by finished_at desc, id desc limit $2::bigint
+    where measured_at is not null and function = $1 order by measured_at desc, id desc limit $2::bigint
 ) t
 
 -- Those that were not measured, among the $3 tasks that came last: there is no index over them, which each end would
 -- have to pay for.
 -- verb: unmeasured_runs
 select json_agg(json_build_array(id, attempt, state, worker, started_at, finished_at, null, null)) from (
-    select * from (select * from angelica.tasks order by created_at desc, id desc limit $3::bigint) l
+    select * from (
+        select tasks.* from angelica.listing listing join lateral (
+            select * from angelica.tasks t where t.id = listing.id offset 0
+        ) tasks using (created_at, id)
+        order by created_at desc, id desc limit $3::bigint
+    ) l
     where usage is null and finished_at is not null and function = $1
     order by finished_at desc, id desc limit $2::bigint
 ) t
@@ -82,18 +86,18 @@ select json_agg(json_build_array(w.rule, w.function, (
 select
     (select count(*) from (
         select 1 from angelica.tasks
-        where state = 'queued' and held is null and queue = $1 and executor = $2 and priority > $3::int
+        where indexed = 'ready' and queue = $1 and executor = $2 and priority > $3::int
         limit $6::bigint
     ) a)
     + (select count(*) from (
         select 1 from angelica.tasks
-        where state = 'queued' and held is null and queue = $1 and executor = $2 and priority = $3::int
+        where indexed = 'ready' and queue = $1 and executor = $2 and priority = $3::int
             and (run_at, id) < ($4::bigint, $5) limit $6::bigint
     ) b)
 
 -- The filter is put together from fixed parts (see reads.py); its values are parameters.
 -- verb: list_tasks
-select json_agg(${task}) from (select * from angelica.tasks tasks /* where */) t
+select json_agg(${task}) from (select tasks.* from /* where */) t
 
 -- verb: wrong_counts
 select json_agg(json_build_array(queue, state, counted, stored)) from (
@@ -122,4 +126,29 @@ select json_build_object(
     'runs', (select count(*) from angelica.runs r where not exists (
         select 1 from angelica.tasks where id = r.task_id and state in ('waiting', 'scheduled', 'queued', 'running'))),
     'running without a worker', (select count(*) from angelica.tasks where state = 'running' and worker is null)
+)
+
+-- Rows that those of a batch do not name, or that an index does not have.
+-- verb: misplaced
+select json_build_object(
+    'running tasks that no claim names', (select count(*) from angelica.tasks t where t.state = 'running' and not exists (
+        select 1 from (select worker, unnest(ids) as id from angelica.claims) c
+        where c.id = t.id and c.worker = t.worker
+    )),
+    'ended tasks that no batch names that is to be deleted in the same minute', (
+        select count(*) from angelica.tasks t where t.state in ('succeeded', 'failed', 'cancelled') and not exists (
+            select 1 from (select coalesce(until / 60000000, -1) as minute, unnest(ids) as id from angelica.retention) r
+            where r.id = t.id and r.minute = coalesce(t.retain_until / 60000000, -1)
+        )
+    ),
+    'tasks in no list', (select count(*) from angelica.tasks t where not exists (
+        select 1 from angelica.listing l where l.created_at = t.created_at and l.id = t.id
+    )),
+    'listed tasks that are not there', (select count(*) from angelica.listing l where not exists (
+        select 1 from angelica.tasks t where t.created_at = l.created_at and t.id = l.id
+    )),
+    'tasks in the wrong index', (select count(*) from angelica.tasks where indexed is distinct from case
+        when state = 'queued' and held is null then 'ready'
+        when state in ('scheduled', 'failed', 'cancelled') then state
+    end)
 )

@@ -180,11 +180,14 @@ update angelica.runs r set waits_for = e.value ->> 1 from ${items} e where r.tas
 select json_agg(json_build_array(d.id, d.queue, case when d.run_at <= $2::bigint then 'queued' else 'scheduled' end))
 from (
     select id, queue, run_at from angelica.tasks
-    where id in (select e.value from ${names} e) and state || '' = 'waiting' order by id for update
+    where id in (select e.value from ${names} e) and state = 'waiting' order by id for update
 ) d
 
 -- verb: set_off
-update angelica.tasks t set state = e.value ->> 2, revision = t.revision + 1 from ${items} e where t.id = e.value ->> 0
+update angelica.tasks t set
+    state = e.value ->> 2, indexed = case e.value ->> 2 when 'queued' then 'ready' else e.value ->> 2 end,
+    revision = t.revision + 1
+from ${items} e where t.id = e.value ->> 0
 
 -- The schedules that the end of a run changes (id, whether one has failed), with how many runs of each are left; it
 -- matters only whether there are any, so a crowd is not counted to its end.

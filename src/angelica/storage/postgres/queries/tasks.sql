@@ -59,20 +59,26 @@ on conflict (slot, queue, state) do update set n = counters.n + excluded.n
 -- What another node promotes at this moment is left to it.
 -- verb: due_rows
 select json_agg(json_build_array(d.id, d.queue)) from (
-    select id, queue from angelica.tasks where state = 'scheduled' and run_at <= $1::bigint
+    select id, queue from angelica.tasks where indexed = 'scheduled' and run_at <= $1::bigint
     order by run_at, id limit $2::bigint for update skip locked
 ) d
 
 -- verb: promote
-update angelica.tasks t set state = 'queued', revision = t.revision + 1
+update angelica.tasks t set
+    state = 'queued', indexed = case when t.held is null then 'ready' end, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
 -- verb: next_due
-select run_at from angelica.tasks where state = 'scheduled' order by run_at limit 1
+select run_at from angelica.tasks where indexed = 'scheduled' order by run_at limit 1
 
 -- verb: cancel_waiting
+with kept as (
+    insert into angelica.retention (until, n, ids)
+    select min(k.until), count(*), array_agg(k.id)
+    from (select e.value ->> 0 as id, (e.value ->> 3)::bigint as until from ${items} e) k group by k.until / 60000000
+)
 update angelica.tasks t set
-    state = 'cancelled', held = null, error = e.value ->> 1, finished_at = (e.value ->> 2)::bigint,
+    state = 'cancelled', indexed = 'cancelled', held = null, error = e.value ->> 1, finished_at = (e.value ->> 2)::bigint,
     retain_until = (e.value ->> 3)::bigint,
     unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
@@ -84,19 +90,51 @@ where id in (select value from ${names} e)
 -- verb: ended_rows
 select json_agg(json_build_array(d.id, d.queue, d.state)) from (
     select id, queue, state from angelica.tasks
-    where id in (select value from ${names} e) and state || '' in ('succeeded', 'failed', 'cancelled')
+    where id in (select value from ${names} e) and state in ('succeeded', 'failed', 'cancelled')
     order by id for update
 ) d
 
+-- The oldest batches with $2 tasks or more, as far as others do not look at them; what is to be kept longer, or is
+-- somebody else's right now, stays as a smaller batch.
 -- verb: outdated_rows
-select json_agg(json_build_array(d.id, d.queue, d.state)) from (
-    select id, queue, state from angelica.tasks
-    where state in ('succeeded', 'failed', 'cancelled') and retain_until <= $1::bigint
-    order by retain_until, id limit $2::bigint for update skip locked
-) d
+with batch as (
+    select place, ids from (
+        select place, ids, sum(n) over (order by until, place) - n as before
+        from (
+            select ctid as place, until, n, ids from angelica.retention where until <= $1::bigint
+            order by until limit $2::bigint for update skip locked
+        ) f
+    ) b
+    where before < $2::bigint
+),
+named as (select batch.place, i.id from batch cross join lateral unnest(batch.ids) i (id)),
+outdated as (
+    select t.id, t.queue, t.state from angelica.tasks t
+    where t.id in (select id from named) and t.state in ('succeeded', 'failed', 'cancelled')
+        and t.retain_until <= $1::bigint
+    order by t.retain_until, t.id limit $2::bigint for update skip locked
+),
+left_over as (
+    select n.place, min(t.retain_until) as until, count(*) as n, array_agg(t.id) as ids
+    from named n join angelica.tasks t on t.id = n.id
+    where t.state in ('succeeded', 'failed', 'cancelled') and t.retain_until is not null
+        and case when t.id in (select id from outdated) then false else true end
+    group by n.place
+),
+kept as (
+    update angelica.retention r set until = l.until, n = l.n, ids = l.ids from left_over l where r.ctid = l.place
+),
+gone as (
+    delete from angelica.retention r using batch b
+    where r.ctid = b.place and case when b.place in (select place from left_over) then false else true end
+)
+select json_agg(json_build_array(id, queue, state)) from outdated
 
 -- verb: delete_rows
-delete from angelica.tasks where id in (select e.value ->> 0 from ${items} e)
+with gone as (
+    delete from angelica.tasks where id in (select e.value ->> 0 from ${items} e) returning id, created_at
+)
+delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
 
 -- verb: delete_labels
 delete from angelica.labels where task_id in (select e.value ->> 0 from ${items} e)
@@ -110,9 +148,16 @@ delete from angelica.logs where task_id in (select e.value ->> 0 from ${items} e
 -- verb: delete_requests
 delete from angelica.requests where expires_at <= $1::bigint
 
+-- And the claims of which nothing runs any more: as a rule those of workers that are gone.
 -- verb: delete_workers
+with over as (
+    delete from angelica.claims c where not exists (
+        select 1 from unnest(c.ids) i (id) join angelica.tasks t on t.id = i.id
+        where t.state = 'running' and t.worker = c.worker
+    )
+)
 delete from angelica.workers w where seen_at <= $1::bigint
-    and not exists (select 1 from angelica.tasks t where t.worker = w.id and t.state = 'running')
+    and not exists (select 1 from angelica.claims c where c.worker = w.id)
 
 -- verb: put_functions
 insert into angelica.functions (name, version, executor, schema, defaults, doc, seen_at)

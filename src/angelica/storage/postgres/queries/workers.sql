@@ -1,5 +1,10 @@
 -- Workers and what they hold.
 
+-- The tasks that a worker runs, $1 its id: a claim may name one that it runs no more, or in a later one again.
+-- fragment: held_by
+angelica.tasks t where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = $1)
+    and t.worker = $1 and t.state = 'running'
+
 -- verb: put_worker
 insert into angelica.workers (id, host, boot, lease_until, seen_at, info)
 values ($1, $2, $3, $4::bigint, $5::bigint, $6)
@@ -19,7 +24,7 @@ update angelica.workers set control = $2 where id in (select value from ${names}
 -- verb: mark_started
 update angelica.tasks t set started_at = (e.value ->> 2)::bigint, revision = t.revision + 1
 from ${items} e
-where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state || '' = 'running' and t.worker || '' = $2
+where t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int and t.state = 'running' and t.worker = $2
     and t.started_at is null
 
 -- verb: parked_rows
@@ -32,8 +37,13 @@ select json_agg(json_build_array(d.id, d.executor, d.function)) from (
     limit $3::bigint
 ) d
 
+-- The index of a task that is held no more.
+-- fragment: when_free
+case when t.state = 'queued' then 'ready' else t.indexed end
+
 -- verb: unpark
-update angelica.tasks t set held = null, executor = e.value ->> 1, revision = t.revision + 1
+update angelica.tasks t set
+    held = null, indexed = ${when_free}, executor = e.value ->> 1, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
 -- Which lanes have held rows for want of a capable worker: a loose walk, one seek for each.
@@ -48,8 +58,8 @@ with recursive lane (executor) as (
 select json_agg(executor) from lane where executor is not null
 
 -- verb: unpark_lanes
-update angelica.tasks set held = null, revision = revision + 1
-where id in (
+update angelica.tasks t set held = null, indexed = ${when_free}, revision = t.revision + 1
+where t.id in (
     select t.id from ${names} e
     cross join lateral (
         select id from angelica.tasks
@@ -70,8 +80,8 @@ with recursive lane (executor) as (
 select json_agg(executor) from lane where executor is not null
 
 -- verb: free_oversized
-update angelica.tasks set held = null, revision = revision + 1
-where id in (
+update angelica.tasks t set held = null, indexed = ${when_free}, revision = t.revision + 1
+where t.id in (
     select t.id from ${names} e
     cross join lateral (
         select id from angelica.tasks
@@ -84,22 +94,22 @@ where id in (
 -- verb: ready_lanes
 with recursive
 queue (name) as (
-    (select queue from angelica.tasks where state = 'queued' and held is null order by queue limit 1)
+    (select queue from angelica.tasks where indexed = 'ready' order by queue limit 1)
     union all
     select (select t.queue from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue > queue.name order by t.queue limit 1)
+        where t.indexed = 'ready' and t.queue > queue.name order by t.queue limit 1)
     from queue where queue.name is not null
 ),
 lane (queue, executor) as (
     select queue.name, (
         select t.executor from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = queue.name order by t.executor limit 1
+        where t.indexed = 'ready' and t.queue = queue.name order by t.executor limit 1
     )
     from queue where queue.name is not null
     union all
     select lane.queue, (
         select t.executor from angelica.tasks t
-        where t.state = 'queued' and t.held is null and t.queue = lane.queue and t.executor > lane.executor
+        where t.indexed = 'ready' and t.queue = lane.queue and t.executor > lane.executor
         order by t.executor limit 1
     )
     from lane where lane.executor is not null
@@ -107,10 +117,10 @@ lane (queue, executor) as (
 select json_agg(json_build_array(queue, executor)) from lane where position(';' in executor) > 0
 
 -- verb: park_lane
-update angelica.tasks set held = $4, revision = revision + 1
+update angelica.tasks set held = $4, indexed = null, revision = revision + 1
 where id in (
     select id from angelica.tasks
-    where state = 'queued' and held is null and queue = $1 and executor = $2
+    where indexed = 'ready' and queue = $1 and executor = $2
     order by priority desc, run_at, id limit $3::bigint for update skip locked
 )
 
@@ -125,14 +135,24 @@ select json_agg(json_build_array(
 ))
 from angelica.workers where lease_until > $1::bigint and boot = $2 and coalesce(control, 'run') = 'run'
 
+-- Deletes the claims of which nothing runs any more on the way.
 -- verb: held_leases
-select json_agg(json_build_array(d.id, d.attempt, d.cancel_requested, d.cancel_reason)) from (
-    select id, attempt, cancel_requested, cancel_reason from angelica.tasks
-    where state = 'running' and worker = $1 order by id
+with named as (
+    select c.place, i.id from angelica.claims c cross join lateral unnest(c.ids) i (id) where c.worker = $1
+),
+runs as (
+    select n.place, t.id, t.attempt, t.cancel_requested, t.cancel_reason
+    from named n join angelica.tasks t on t.id = n.id where t.state = 'running' and t.worker = $1
+),
+over as (
+    delete from angelica.claims where worker = $1 and place in (select place from named except select place from runs)
+)
+select json_agg(json_build_array(d.id, d.attempt, d.cancel_requested, d.cancel_reason) order by d.id) from (
+    select distinct id, attempt, cancel_requested, cancel_reason from runs
 ) d
 
 -- verb: count_running
-select count(*) from angelica.tasks where state = 'running' and worker = $1
+select count(*) from ${held_by}
 
 -- verb: void_lease
 update angelica.workers set lease_until = 0 where id = $1
@@ -140,28 +160,26 @@ update angelica.workers set lease_until = 0 where id = $1
 -- verb: delete_worker
 delete from angelica.workers where id = $1
 
--- Whose names are on running tasks (one seek for each), and which of these leases are over. Each is asked by itself: in
--- one join the planner would rather walk through all tasks in the order of their ids.
+-- Who has claimed anything, and which of these leases are over.
 -- verb: expired_rows
-with recursive holder (name) as (
-    (select worker from angelica.tasks where state = 'running' order by worker limit 1)
-    union all
-    select (select t.worker from angelica.tasks t
-        where t.state = 'running' and t.worker > holder.name order by t.worker limit 1)
-    from holder where holder.name is not null
-),
-void (name) as materialized (
-    select holder.name from holder left join angelica.workers w on w.id = holder.name
-    where holder.name is not null and (w.id is null or w.lease_until <= $1::bigint or w.boot <> $2)
+with void (name) as materialized (
+    select holder.worker from (select distinct worker from angelica.claims) holder
+    left join angelica.workers w on w.id = holder.worker
+    where w.id is null or w.lease_until <= $1::bigint or w.boot <> $2
 )
 select json_agg(${task} order by t.id) from (
-    select held.* from void cross join lateral (
-        select * from angelica.tasks t where t.worker = void.name and t.state = 'running' order by t.id limit $3::bigint
-    ) held
-    order by held.id limit $3::bigint
+    select t.* from void cross join lateral (
+        select t.* from angelica.tasks t
+        where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = void.name)
+            and t.worker = void.name and t.state = 'running'
+        order by t.id limit $3::bigint
+    ) t
+    order by t.id limit $3::bigint
 ) t
 
 -- verb: workers
 select json_agg(json_build_array(w.info, w.lease_until, w.seen_at, (
-    select count(*) from angelica.tasks t where t.state = 'running' and t.worker = w.id
+    select count(*) from angelica.tasks t
+    where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = w.id)
+        and t.worker = w.id and t.state = 'running'
 ), w.control) order by w.id) from angelica.workers w

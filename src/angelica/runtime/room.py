@@ -9,8 +9,10 @@ from angelica.clock import MILLISECOND
 from angelica.runtime.executors.base import Executor
 
 HORIZON: Final = 50 * MILLISECOND
-AHEAD_CAP: Final = 2_000
-BATCH: Final = 1_000
+AHEAD_CAP: Final = 3_000
+BATCH: Final = 2_000
+"""At the most in one claim. An exchange costs a millisecond or two whatever is in it; beside a thousand slots, what is
+ahead makes two full claims, of which one runs while the other is on its way."""
 WEIGHT: Final = 0.05
 """Share of the newest run time in the running mean."""
 

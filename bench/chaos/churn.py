@@ -18,7 +18,8 @@ BATCH: Final = 200
 KEEP: Final = 5_000_000
 """Microseconds that an ended task is kept."""
 ROOM: Final = (("async", BATCH),)
-_SIZE: Final = "select pg_total_relation_size('angelica.tasks') + pg_total_relation_size('angelica.counters')"
+_TABLES: Final = ("tasks", "counters", "listing", "claims", "retention")
+_SIZE: Final = "select " + " + ".join(f"pg_total_relation_size('angelica.{table}')" for table in _TABLES)
 
 
 async def churn(url: str, seconds: float, sizes: list[tuple[float, int]]) -> int:

@@ -36,6 +36,7 @@ BLOCKS = 40
 PK = "tasks_pkey"
 TASKS: dict[str, tuple[set[str], int]] = {
     "exchange": ({PK, "ready", "ctid"}, 3 * FEW),
+    "claim": ({"ready", "ctid"}, 3 * FEW),
     "take": ({"ready", "ctid"}, 3 * FEW),
     "ready_levels": ({"ready"}, MANY),
     "levels_from": ({"ready"}, MANY),
@@ -112,6 +113,7 @@ async def from_heads(heads: Heads, db: PostgresStatements) -> None:
 
 CALLS: list[Call] = [
     lambda s: s.exchange(WON, ROOM, now=NOW),
+    lambda s: s.exchange((), ROOM, now=NOW),
     lambda s: s.exchange(LOST, ROOM, now=NOW, journal=LINES),
     lambda s: s.exchange(OVER, None, now=NOW),
     lambda s: s._read(partial(from_heads, s._heads)),

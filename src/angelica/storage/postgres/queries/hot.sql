@@ -1,6 +1,6 @@
 -- What every plain task goes through: one statement in, one statement that ends the last batch and takes the next.
--- Batches come as arrays, the longest as columns that are joined by U+001F (texts.py). Each statement is a transaction of
--- its own; where something is in the way the verbs step in.
+-- Batches come as arrays, the longest as columns that are joined by U+001F (texts.py). Each statement is a transaction
+-- of its own; where something is in the way the verbs step in.
 
 -- The counts of what these statements have moved; $1 is the slot of the connection.
 -- fragment: add_moved
@@ -295,15 +295,15 @@ order by t.run_at, t.id limit l.wanted for update skip locked
 select l.lane, r.place, r.late
 from ${lanes} cross join lateral (select t.ctid as place, ${late} as late ${in_lane}) r
 
--- The same, but late is also what has to pass a gate (the functions of $26; the keys in its rare parts may be none), and
--- all of it where the limits are not of the edition $25 any more.
+-- The same, but late is also what has to pass a gate (the functions of $12; the keys in its rare parts may be none),
+-- and all of it where the limits are not of the edition $11 any more.
 -- fragment: picked_freely
 select l.lane, r.place, r.late
 from ${lanes} cross join lateral (
     select t.ctid as place,
-        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $25::text
-        or ($25 is not null and (
-            t.function = any ($26::text[]) or (
+        ${late} or (select value from angelica.meta where key = 'limits') is distinct from $11::text
+        or ($11 is not null and (
+            t.function = any ($12::text[]) or (
                 t.extras is not null and (strpos(t.extras, '"limits":') > 0 or strpos(t.extras, '"uses":') > 0)
             )
         )) as late
@@ -317,34 +317,7 @@ insert into angelica.claims (worker, ids) select $3, array_agg(id) from taken ha
 insert into angelica.retention (until, n, ids)
 select min(retain_until), count(*), array_agg(id) from ended group by retain_until / 60000000
 
--- Ends the attempts of $11…$16 as succeeded, stores the log lines of $17…$24 that they left, and takes the next tasks;
--- none of these if one of them may no longer start. $27 are claims of this worker of which nothing runs any more.
--- verb: exchange
-with ended as (
-    update angelica.tasks t set
-        state = 'succeeded', result = e.result, started_at = coalesce(e.started_at, t.started_at),
-        finished_at = e.finished_at, retain_until = e.retain_until, error = null, usage = null,
-        unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
-            else t.unique_key end,
-        revision = t.revision + 1
-    from unnest(
-        string_to_array($11, E'\x1f'), string_to_array($12, E'\x1f')::int[], string_to_array($13, E'\x1f', ''),
-        string_to_array($14, E'\x1f', '')::bigint[], string_to_array($15, E'\x1f')::bigint[],
-        string_to_array($16, E'\x1f', '')::bigint[]
-    ) e (id, attempt, result, started_at, finished_at, retain_until)
-    where t.id = e.id and t.attempt = e.attempt and t.state = 'running'
-    returning t.id, t.queue, t.retain_until
-),
-kept as (${keep_ended}),
-logged as (
-    insert into angelica.logs (task_id, attempt, seq, at, stream, level, logger, message)
-    select l.* from unnest(
-        $17::text[], $18::int[], $19::int[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[]
-    ) l (task_id, attempt, seq, at, stream, level, logger, message)
-    where case when l.task_id in (select id from ended) then true end
-    on conflict do nothing
-),
-picked as materialized (${picked_freely}),
+-- fragment: take_picked
 taken as (
     update angelica.tasks t set
         state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
@@ -354,7 +327,53 @@ taken as (
     returning t.queue as queue, ${taken}
 ),
 claimed as (${add_claim} returning place),
-over as (delete from angelica.claims where worker = $3 and place = any ($27::bigint[])),
+over as (delete from angelica.claims where worker = $3 and place = any ($13::bigint[]))
+
+-- Takes the next tasks; none of them if one may no longer start. $13 are claims of this worker of which nothing runs
+-- any more.
+-- verb: claim
+with picked as materialized (${picked_freely}),
+${take_picked},
+moved as (
+    select k.queue, s.state, k.n * s.sign as n
+    from (select queue, count(*) as n from taken group by queue) k
+    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
+),
+counted as (${add_moved})
+select
+    null as stale, (select bool_or(late) from picked) as late, $2::text is null as told,
+    (select place from claimed) as claimed,
+    taken.*
+from (select) one left join taken on true
+
+-- The same, and before ends the attempts of $14…$19 as succeeded and stores the log lines of $20…$27 that they left.
+-- verb: exchange
+with ended as (
+    update angelica.tasks t set
+        state = 'succeeded', result = e.result, started_at = coalesce(e.started_at, t.started_at),
+        finished_at = e.finished_at, retain_until = e.retain_until, error = null, usage = null,
+        unique_key = case when t.unique_spec is not null and t.unique_spec::json ->> 1 = 'live' then null
+            else t.unique_key end,
+        revision = t.revision + 1
+    from unnest(
+        string_to_array($14, E'\x1f'), string_to_array($15, E'\x1f')::int[], string_to_array($16, E'\x1f', ''),
+        string_to_array($17, E'\x1f', '')::bigint[], string_to_array($18, E'\x1f')::bigint[],
+        string_to_array($19, E'\x1f', '')::bigint[]
+    ) e (id, attempt, result, started_at, finished_at, retain_until)
+    where t.id = e.id and t.attempt = e.attempt and t.state = 'running'
+    returning t.id, t.queue, t.retain_until
+),
+kept as (${keep_ended}),
+logged as (
+    insert into angelica.logs (task_id, attempt, seq, at, stream, level, logger, message)
+    select l.* from unnest(
+        $20::text[], $21::int[], $22::int[], $23::bigint[], $24::text[], $25::text[], $26::text[], $27::text[]
+    ) l (task_id, attempt, seq, at, stream, level, logger, message)
+    where case when l.task_id in (select id from ended) then true end
+    on conflict do nothing
+),
+picked as materialized (${picked_freely}),
+${take_picked},
 moved as (
     select e.queue, s.state, e.n * s.sign as n
     from (select queue, count(*) as n from ended group by queue) e
@@ -369,9 +388,9 @@ select
     -- Sub-selects, which are asked once: what stands here by itself is worked out again for each row.
     (
         select array(
-            select x.id from unnest(string_to_array($11, E'\x1f')) x (id)
+            select x.id from unnest(string_to_array($14, E'\x1f')) x (id)
             where case when x.id in (select id from ended) then false else true end
-        ) where (select count(*) from ended) < cardinality(string_to_array($11, E'\x1f'))
+        ) where (select count(*) from ended) < cardinality(string_to_array($14, E'\x1f'))
     ) as stale,
     (select bool_or(late) from picked) as late,
     (select ${notify} where exists (select 1 from ended)) as told,

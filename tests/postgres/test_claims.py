@@ -9,10 +9,12 @@ import psycopg
 import pytest
 
 from angelica.clock import DAY, MINUTE, ManualClock
-from angelica.domain.task import Policy
+from angelica.domain.outcome import Failed
+from angelica.domain.task import Policy, State, TaskError
 from angelica.storage.postgres.adapter import PostgresStorage
 from angelica.storage.postgres.claimed import Claimed
-from tests.storage.world import World, new
+from angelica.storage.protocol import Note, Storage
+from tests.storage.world import World, line, new
 
 
 @pytest.fixture
@@ -21,6 +23,22 @@ def world(postgres_url: str) -> Iterator[World]:
     with World(PostgresStorage(postgres_url, clock), clock) as world:
         yield world
         world.prove()
+
+
+_TOUCHED = """
+select sum(idx_tup_fetch + seq_tup_read)::bigint from pg_stat_user_tables
+where relid in (
+    'angelica.tasks'::regclass, 'angelica.listing'::regclass, 'angelica.claims'::regclass,
+    'angelica.retention'::regclass
+)
+"""
+
+
+async def flush(storage: Storage) -> None:
+    """Have the session tell what it has touched."""
+    assert isinstance(storage, PostgresStorage)
+    async with storage._here()[0].use() as raw:
+        await raw.fetchval("select pg_stat_force_next_flush()")
 
 
 def rows(world: World, query: str) -> list[Any]:
@@ -120,12 +138,46 @@ def test_a_batch_forgets_tasks_that_were_deleted_by_hand(world: World) -> None:
 def test_the_end_of_a_task_writes_to_no_index_of_tasks(world: World) -> None:
     world.submit(*[new(f"t{n:03}") for n in range(100)])
     world.exchange([world.completion(task) for task in world.claim(100)], None)
-    rows(world, "select pg_stat_force_next_flush()")
-    world.run(world.storage.close())
+    world.run(flush(world.storage))
     ((updates, hot),) = rows(
         world,
         "select n_tup_upd, n_tup_hot_upd from pg_stat_user_tables where relid = 'angelica.tasks'::regclass",
     )
-    world.run(world.storage.open())
     assert updates == 200
     assert hot >= 80  # those that find room in their page
+
+
+def test_a_plan_that_was_made_while_there_was_nothing_holds_when_there_is_much(world: World) -> None:
+    """A session that began with an empty store keeps its plans until the first vacuum, a minute or more."""
+    brief = Policy(retention=MINUTE)
+
+    def once(first: int) -> None:
+        world.submit(*[new(f"t{n:06}", policy=brief) for n in range(first, first + 5)])
+        taken = world.claim(5)
+        world.beat(held=[task.lease for task in taken])
+        world.expired()
+        world.found(states=frozenset({State.RUNNING}))
+        world.run(world.storage.list_workers())
+        world.run(world.storage.append_logs([line(taken[0], 1)]))
+        world.run(world.storage.annotate([Note(taken[0].id, 1, checkpoint="1", progress="2")]))
+        world.exchange([world.completion(taken[0], Failed(TaskError("exception"), final=True))], None)
+        world.exchange([world.completion(task) for task in taken[1:]], None)
+        assert world.run(world.storage.delete_tasks([taken[1].id])) == (True,)
+        world.submit(new(f"c{first}", policy=brief))
+        world.cancel(f"c{first}", taken[2].id)
+        world.clock.advance(MINUTE)
+        assert world.run(world.storage.prune(now=world.now)) == 5
+
+    def touched() -> int:
+        world.run(flush(world.storage))
+        ((count,),) = rows(world, _TOUCHED)
+        return int(count)
+
+    for first in (0, 5):  # the second time all statements are prepared
+        once(first)
+    for start in range(1_000, 20_000, 1_000):
+        later = [new(f"l{start + n:06}", run_at=world.now.wall + DAY) for n in range(1_000)]
+        world.submit(*later)
+    before = touched()
+    once(10)
+    assert touched() - before < 2_000

@@ -24,7 +24,7 @@ select json_agg(json_build_array(
 from ${items} e
 join (
     select id, queue, cancel_requested, cancel_reason, worker, started_at, schedule_id, attempt from angelica.tasks
-    where id in (select x.value ->> 0 from ${items} x) and state = 'running' order by id for update
+    where id = any (array(select x.value ->> 0 from ${items} x)) and state = 'running' order by id for update
 ) t on t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int
 left join angelica.workers w on w.id = t.worker
 
@@ -68,7 +68,7 @@ select json_agg(e.key)
 from ${items} e
 join (
     select id, attempt from angelica.tasks
-    where id in (select x.value ->> 0 from ${items} x) and state = 'running' order by id for share
+    where id = any (array(select x.value ->> 0 from ${items} x)) and state = 'running' order by id for share
 ) t on t.id = e.value ->> 0 and t.attempt = (e.value ->> 1)::int
 
 -- verb: insert_logs

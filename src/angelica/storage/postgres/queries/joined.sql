@@ -9,7 +9,8 @@ select json_build_array(
 )::text
 from (values
     ('meta', 'select'), ('tasks', 'select'), ('tasks', 'insert'), ('tasks', 'delete'), ('labels', 'insert'),
-    ('labels', 'select'), ('labels', 'delete'), ('listing', 'insert'), ('listing', 'select'), ('listing', 'delete'), ('counters', 'select'), ('counters', 'insert'), ('counters', 'update')
+    ('labels', 'select'), ('labels', 'delete'), ('listing', 'insert'), ('listing', 'select'), ('listing', 'delete'),
+    ('counters', 'select'), ('counters', 'insert'), ('counters', 'update')
 ) w (name, may)
 left join pg_catalog.pg_namespace n on n.nspname = 'angelica'
 left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = w.name
@@ -55,12 +56,13 @@ select json_build_array(
 -- The tasks of $1 that this transaction has stored, as if it never had.
 -- verb: joined_take_back
 with gone as (
-    delete from angelica.tasks where id in (select value from ${names} e) returning id, created_at, queue, state
+    delete from angelica.tasks where id = any (array(select value from ${names} e))
+    returning id, created_at, queue, state
 ),
 unlisted as (
-    delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
+    delete from angelica.listing where ctid = any (array(${places_listed}))
 ),
-unlabelled as (delete from angelica.labels where task_id in (select value from ${names} e)),
+unlabelled as (delete from angelica.labels where task_id = any (array(select value from ${names} e))),
 moved as (select queue, state, -1 as n from gone),
 counted as (${add_own_moved})
 select count(*)::text from gone

@@ -62,7 +62,7 @@ update angelica.passes p set refund = true from ${items} e
 where p.gate = e.value ->> 0 and p.task_id = e.value ->> 1
 
 -- verb: delete_passes
-delete from angelica.passes where task_id in (select value from ${names} e) and not refund
+delete from angelica.passes where task_id = any (array(select value from ${names} e)) and not refund
 
 -- verb: refunds_of
 select json_agg(json_build_array(p.gate, p.at))
@@ -83,14 +83,16 @@ select count(*) from angelica.passes p where not p.refund
     and not exists (select 1 from angelica.tasks t where t.id = p.task_id and t.state = 'running')
 
 -- fragment: runs
-angelica.tasks t where t.id in (select unnest(c.ids) from angelica.claims c) and t.state = 'running'
+angelica.tasks t where t.id = any (array(select unnest(c.ids) from angelica.claims c)) and t.state = 'running'
 
 -- Running tasks that do not count at a gate of theirs.
 -- fragment: uncounted
 select gate, id from (
-    select 'queue:' || t.queue as gate, t.id from ${runs} and exists (select 1 from angelica.limits where gate = 'queue:' || t.queue)
+    select 'queue:' || t.queue as gate, t.id from ${runs}
+        and exists (select 1 from angelica.limits where gate = 'queue:' || t.queue)
     union all
-    select 'function:' || t.function, t.id from ${runs} and exists (select 1 from angelica.limits where gate = 'function:' || t.function)
+    select 'function:' || t.function, t.id from ${runs}
+        and exists (select 1 from angelica.limits where gate = 'function:' || t.function)
     union all
     select 'limit:' || l.name, r.id from (select t.id, t.extras from ${runs} and t.extras is not null) r
     cross join lateral json_array_elements_text(coalesce(r.extras::json -> 'limits', '[]')) l (name)
@@ -198,4 +200,4 @@ with claimed as (
 )
 update angelica.tasks set
     state = 'running', indexed = null, attempt = attempt + 1, worker = $2, started_at = null, revision = revision + 1
-where id in (select value from ${names} e)
+where id = any (array(select value from ${names} e))

@@ -59,7 +59,7 @@ select setval(pg_get_serial_sequence('angelica.runs', 'place'), $1)
 -- Tasks, and where they are listed.
 -- verb: drop_listed
 with gone as (delete from angelica.tasks where id = any ($1::text[]) returning id, created_at)
-delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
+delete from angelica.listing where ctid = any (array(${places_listed}))
 
 -- What lists tasks that are not there.
 -- verb: drop_unlisted
@@ -83,8 +83,8 @@ where id = any ($1::text[]) and state in ('succeeded', 'failed', 'cancelled') gr
 -- The ended tasks (id, end) that are to be deleted in the minute $1, or never if that is null.
 -- verb: ended_in
 select id, coalesce(finished_at, 0) from angelica.tasks
-where id in (
+where id = any (array(
     select unnest(ids) from angelica.retention where until >= $1::bigint * 60000000 and until < ($1 + 1) * 60000000
     union
     select unnest(ids) from angelica.retention where $1::bigint is null and until is null
-) and state in ('succeeded', 'failed', 'cancelled') and retain_until / 60000000 is not distinct from $1
+)) and state in ('succeeded', 'failed', 'cancelled') and retain_until / 60000000 is not distinct from $1

@@ -131,10 +131,12 @@ select json_build_object(
 -- Rows that those of a batch do not name, or that an index does not have.
 -- verb: misplaced
 select json_build_object(
-    'running tasks that no claim names', (select count(*) from angelica.tasks t where t.state = 'running' and not exists (
-        select 1 from (select worker, unnest(ids) as id from angelica.claims) c
-        where c.id = t.id and c.worker = t.worker
-    )),
+    'running tasks that no claim names', (
+        select count(*) from angelica.tasks t where t.state = 'running' and not exists (
+            select 1 from (select worker, unnest(ids) as id from angelica.claims) c
+            where c.id = t.id and c.worker = t.worker
+        )
+    ),
     'ended tasks that no batch names that is to be deleted in the same minute', (
         select count(*) from angelica.tasks t where t.state in ('succeeded', 'failed', 'cancelled') and not exists (
             select 1 from (select coalesce(until / 60000000, -1) as minute, unnest(ids) as id from angelica.retention) r

@@ -70,7 +70,7 @@ on conflict (schedule_id) do update set deleted_at = excluded.deleted_at
 delete from angelica.tombstones where schedule_id in (select e.value from ${names} e)
 
 -- verb: delete_schedules
-delete from angelica.schedules where id in (select e.value from ${names} e)
+delete from angelica.schedules where id = any (array(select e.value from ${names} e))
 
 -- verb: delete_fires
 delete from angelica.fires where schedule_id in (select e.value from ${names} e)
@@ -162,7 +162,7 @@ select e.value ->> 0, e.value ->> 1, e.value ->> 2 from ${items} e order by e.ke
 on conflict do nothing
 
 -- verb: end_runs
-delete from angelica.runs where task_id in (select e.value from ${names} e)
+delete from angelica.runs where task_id = any (array(select e.value from ${names} e))
 
 -- verb: unfinished_of
 select json_agg(json_build_array(e.value, r.task_id, r.waits_for) order by e.key, r.place)
@@ -180,7 +180,7 @@ update angelica.runs r set waits_for = e.value ->> 1 from ${items} e where r.tas
 select json_agg(json_build_array(d.id, d.queue, case when d.run_at <= $2::bigint then 'queued' else 'scheduled' end))
 from (
     select id, queue, run_at from angelica.tasks
-    where id in (select e.value from ${names} e) and state = 'waiting' order by id for update
+    where id = any (array(select e.value from ${names} e)) and state = 'waiting' order by id for update
 ) d
 
 -- verb: set_off

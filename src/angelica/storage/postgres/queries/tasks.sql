@@ -30,7 +30,7 @@ select json_agg(json_build_array(e.key, ${task})) from ${names} e join angelica.
 -- verb: standing_tasks
 select json_agg(json_build_array(e.key, ${task}))
 from ${names} e join (
-    select * from angelica.tasks where id in (select value from ${names} w) order by id for update
+    select * from angelica.tasks where id = any (array(select value from ${names} w)) order by id for update
 ) t on t.id = e.value
 
 -- verb: insert_labels
@@ -78,21 +78,33 @@ with kept as (
     from (select e.value ->> 0 as id, (e.value ->> 3)::bigint as until from ${items} e) k group by k.until / 60000000
 )
 update angelica.tasks t set
-    state = 'cancelled', indexed = 'cancelled', held = null, error = e.value ->> 1, finished_at = (e.value ->> 2)::bigint,
+    state = 'cancelled', indexed = 'cancelled', held = null, error = e.value ->> 1,
+    finished_at = (e.value ->> 2)::bigint,
     retain_until = (e.value ->> 3)::bigint,
     unique_key = case when t.unique_spec::json ->> 1 = 'live' then null else t.unique_key end, revision = t.revision + 1
 from ${items} e where t.id = e.value ->> 0
 
 -- verb: request_cancel
 update angelica.tasks set cancel_requested = true, cancel_reason = $2, revision = revision + 1
-where id in (select value from ${names} e)
+where id = any (array(select value from ${names} e))
 
 -- verb: ended_rows
 select json_agg(json_build_array(d.id, d.queue, d.state)) from (
     select id, queue, state from angelica.tasks
-    where id in (select value from ${names} e) and state in ('succeeded', 'failed', 'cancelled')
+    where id = any (array(select value from ${names} e)) and state in ('succeeded', 'failed', 'cancelled')
     order by id for update
 ) d
+
+-- The task that a row `n` of a batch names, if it is there. The `offset` forbids the planner to begin with the tasks: a
+-- plan that was made while there were none would go through all of them for each batch, as long as it is cached.
+-- fragment: task_named
+select * from angelica.tasks t where t.id = n.id offset 0
+
+-- Where the deleted tasks `gone` stand in the list.
+-- fragment: places_listed
+select l.place from gone g cross join lateral (
+    select ctid as place from angelica.listing l where l.created_at = g.created_at and l.id = g.id offset 0
+) l
 
 -- The oldest batches with $2 tasks or more, as far as others do not look at them; what is to be kept longer, or is
 -- somebody else's right now, stays as a smaller batch.
@@ -110,13 +122,13 @@ with batch as (
 named as (select batch.place, i.id from batch cross join lateral unnest(batch.ids) i (id)),
 outdated as (
     select t.id, t.queue, t.state from angelica.tasks t
-    where t.id in (select id from named) and t.state in ('succeeded', 'failed', 'cancelled')
+    where t.id = any (array(select id from named)) and t.state in ('succeeded', 'failed', 'cancelled')
         and t.retain_until <= $1::bigint
     order by t.retain_until, t.id limit $2::bigint for update skip locked
 ),
 left_over as (
     select n.place, min(t.retain_until) as until, count(*) as n, array_agg(t.id) as ids
-    from named n join angelica.tasks t on t.id = n.id
+    from named n cross join lateral (${task_named}) t
     where t.state in ('succeeded', 'failed', 'cancelled') and t.retain_until is not null
         and case when t.id in (select id from outdated) then false else true end
     group by n.place
@@ -132,18 +144,18 @@ select json_agg(json_build_array(id, queue, state)) from outdated
 
 -- verb: delete_rows
 with gone as (
-    delete from angelica.tasks where id in (select e.value ->> 0 from ${items} e) returning id, created_at
+    delete from angelica.tasks where id = any (array(select e.value ->> 0 from ${items} e)) returning id, created_at
 )
-delete from angelica.listing l using gone g where l.created_at = g.created_at and l.id = g.id
+delete from angelica.listing where ctid = any (array(${places_listed}))
 
 -- verb: delete_labels
-delete from angelica.labels where task_id in (select e.value ->> 0 from ${items} e)
+delete from angelica.labels where task_id = any (array(select e.value ->> 0 from ${items} e))
 
 -- verb: delete_attempts
-delete from angelica.attempts where task_id in (select e.value ->> 0 from ${items} e)
+delete from angelica.attempts where task_id = any (array(select e.value ->> 0 from ${items} e))
 
 -- verb: delete_logs
-delete from angelica.logs where task_id in (select e.value ->> 0 from ${items} e)
+delete from angelica.logs where task_id = any (array(select e.value ->> 0 from ${items} e))
 
 -- verb: delete_requests
 delete from angelica.requests where expires_at <= $1::bigint
@@ -152,7 +164,7 @@ delete from angelica.requests where expires_at <= $1::bigint
 -- verb: delete_workers
 with over as (
     delete from angelica.claims c where not exists (
-        select 1 from unnest(c.ids) i (id) join angelica.tasks t on t.id = i.id
+        select 1 from unnest(c.ids) n (id) cross join lateral (${task_named}) t
         where t.state = 'running' and t.worker = c.worker
     )
 )

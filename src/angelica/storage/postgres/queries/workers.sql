@@ -2,7 +2,7 @@
 
 -- The tasks that a worker runs, $1 its id: a claim may name one that it runs no more, or in a later one again.
 -- fragment: held_by
-angelica.tasks t where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = $1)
+angelica.tasks t where t.id = any (array(select unnest(c.ids) from angelica.claims c where c.worker = $1))
     and t.worker = $1 and t.state = 'running'
 
 -- verb: put_worker
@@ -15,11 +15,11 @@ returning control
 
 -- verb: controls
 select json_agg(json_build_array(d.id, d.control)) from (
-    select id, control from angelica.workers where id in (select value from ${names} e) order by id for update
+    select id, control from angelica.workers where id = any (array(select value from ${names} e)) order by id for update
 ) d
 
 -- verb: put_control
-update angelica.workers set control = $2 where id in (select value from ${names} e)
+update angelica.workers set control = $2 where id = any (array(select value from ${names} e))
 
 -- verb: mark_started
 update angelica.tasks t set started_at = (e.value ->> 2)::bigint, revision = t.revision + 1
@@ -142,7 +142,7 @@ with named as (
 ),
 runs as (
     select n.place, t.id, t.attempt, t.cancel_requested, t.cancel_reason
-    from named n join angelica.tasks t on t.id = n.id where t.state = 'running' and t.worker = $1
+    from named n cross join lateral (${task_named}) t where t.state = 'running' and t.worker = $1
 ),
 over as (
     delete from angelica.claims where worker = $1 and place in (select place from named except select place from runs)
@@ -170,7 +170,7 @@ with void (name) as materialized (
 select json_agg(${task} order by t.id) from (
     select t.* from void cross join lateral (
         select t.* from angelica.tasks t
-        where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = void.name)
+        where t.id = any (array(select unnest(c.ids) from angelica.claims c where c.worker = void.name))
             and t.worker = void.name and t.state = 'running'
         order by t.id limit $3::bigint
     ) t
@@ -180,6 +180,6 @@ select json_agg(${task} order by t.id) from (
 -- verb: workers
 select json_agg(json_build_array(w.info, w.lease_until, w.seen_at, (
     select count(*) from angelica.tasks t
-    where t.id in (select unnest(c.ids) from angelica.claims c where c.worker = w.id)
+    where t.id = any (array(select unnest(c.ids) from angelica.claims c where c.worker = w.id))
         and t.worker = w.id and t.state = 'running'
 ), w.control) order by w.id) from angelica.workers w

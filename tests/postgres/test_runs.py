@@ -19,7 +19,7 @@ from tests.postgres.binaries import given_url
 from tests.testing_kit.loading import ALONE
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
+PATIENCE = 60.0  # two nested runs start a server each, beside another test on the same two cores
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 TESTS = """
 import json, os, pathlib, signal, time

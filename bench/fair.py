@@ -94,7 +94,7 @@ async def compare(report: Report, store: str, urls: tuple[str, str], seconds: fl
     report.add(Figure(GROUP, f"{store}: beside the flood to alone", beside / alone, "times", GOAL, at_least=False))
 
 
-async def measure(report: Report, directory: Path, seconds: float = 20.0) -> None:
+async def measure(report: Report, directory: Path, seconds: float = 40.0) -> None:
     """Measure on both stores."""
     await compare(report, "sqlite", (str(directory / "alone.db"), str(directory / "flood.db")), seconds)
     with server(directory) as cluster:
@@ -106,7 +106,7 @@ def main() -> None:
     report = Report.begin()
     directory = Path(tempfile.mkdtemp(prefix="angelica-bench-"))
     try:
-        asyncio.run(measure(report, directory, float(sys.argv[1]) if len(sys.argv) > 1 else 20.0))
+        asyncio.run(measure(report, directory, float(sys.argv[1]) if len(sys.argv) > 1 else 40.0))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -35,7 +35,8 @@ class PostgresExchange(PostgresLimits):
     async def exchange(
         self, ends: Sequence[Completion], claim: Claim | None, *, now: Now, journal: Sequence[LogLine] = ()
     ) -> Exchanged:
-        counted = not self._counted.isdisjoint([end.task_id for end in ends])
+        ids = [end.task_id for end in ends]
+        counted = not self._counted.isdisjoint(ids)
         if counted or not is_plain(ends, journal) or (claim is not None and claim.select):
             return await self._exchange(ends, claim, now=now, journal=journal)
         lanes, limited, kept = ([], False, None) if claim is None else await self._lanes(claim, now)
@@ -51,7 +52,7 @@ class PostgresExchange(PostgresLimits):
             partial(exchange, ends=ends, wanted=wanted, now=now, journal=journal, tell=tell, known=self._known)
         )
         self._claimed.deleted(worker, wanted.over)
-        self._claimed.ended([end.task_id for end in ends])
+        self._claimed.ended(ids)
         if taken:
             self._claimed.taken(worker, place, [task.spec.id for task in taken])
         self._ring.committed(topics if any(accepted) else (), told=tell is not None)
@@ -92,8 +93,9 @@ class PostgresExchange(PostgresLimits):
             ), tx.left
 
         reply, left = await self._write(work)
-        self._counted.difference_update([end.task_id for end in ends])
-        self._claimed.ended([end.task_id for end in ends])
+        ids = [end.task_id for end in ends]
+        self._counted.difference_update(ids)
+        self._claimed.ended(ids)
         if not left and (claim is None or not apart):
             return reply
         more = await self._write(partial(self._go_on, left=left, claim=claim if apart else None, now=now))

@@ -188,10 +188,10 @@ async def _look_on(
     found = {place - 1: rest for place, *rest in rows}
     levels = []
     for place, (lane, head) in enumerate(lanes):
-        run_at, id_, ready, edition = found.get(place, (now.wall, "", 0, None))
+        run_at, id_, ready, edition = found.get(place, (now.wall, "", None, None))
         if heads.get(lane) == head:  # else it has been moved back meanwhile
             heads[lane] = max(head, min((run_at, id_), (now.wall - LATE, "")))
-        if place in found and ready != 0:
+        if place in found:
             levels.append(Level(*lane, run_at, ready, edition, head))
     return levels
 

@@ -1,11 +1,8 @@
 -- Ending and journalling attempts, where the hot path (hot.sql) does not fit.
 
 -- verb: end_succeeded
-with kept as (
-    insert into angelica.retention (until, n, ids)
-    select min(k.until), count(*), array_agg(k.id)
-    from (select e.value ->> 0 as id, (e.value ->> 5)::bigint as until from ${items} e) k group by k.until / 60000000
-)
+with ended as (select e.value ->> 0 as id, (e.value ->> 5)::bigint as retain_until from ${items} e),
+kept as (${keep_ended})
 update angelica.tasks t set
     state = 'succeeded', result = e.value ->> 2, started_at = coalesce((e.value ->> 3)::bigint, t.started_at),
     finished_at = (e.value ->> 4)::bigint, retain_until = (e.value ->> 5)::bigint, error = null,
@@ -29,14 +26,10 @@ join (
 left join angelica.workers w on w.id = t.worker
 
 -- verb: end_any
-with kept as (
-    insert into angelica.retention (until, n, ids)
-    select min(k.until), count(*), array_agg(k.id)
-    from (
-        select e.value ->> 0 as id, (e.value ->> 9)::bigint as until from ${items} e where e.value ->> 8 is not null
-    ) k
-    group by k.until / 60000000
-)
+with ended as (
+    select e.value ->> 0 as id, (e.value ->> 9)::bigint as retain_until from ${items} e where e.value ->> 8 is not null
+),
+kept as (${keep_ended})
 update angelica.tasks t set
     state = e.value ->> 1,
     indexed = case when e.value ->> 1 in ('scheduled', 'failed', 'cancelled') then e.value ->> 1

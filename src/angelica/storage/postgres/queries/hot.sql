@@ -317,6 +317,32 @@ insert into angelica.claims (worker, ids) select $3, array_agg(id) from taken ha
 insert into angelica.retention (until, n, ids)
 select min(retain_until), count(*), array_agg(id) from ended group by retain_until / 60000000
 
+-- fragment: moved_taken
+select k.queue, s.state, k.n * s.sign as n
+from (select queue, count(*) as n from taken group by queue) k
+cross join (values ('queued', -1), ('running', 1)) s (state, sign)
+
+-- What is in time of what was picked, and the rest by name.
+-- fragment: take_on_time
+taken as (
+    update angelica.tasks t set
+        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
+        revision = t.revision + 1
+    from picked p
+    where t.ctid = p.place and not p.late
+    returning t.queue as queue, ${taken}
+),
+claimed as (${add_claim}),
+moved as (${moved_taken}),
+counted as (${add_moved})
+select
+    case when (select bool_or(late) from picked) then array(
+        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
+    ) end as late,
+    ${notify} as told,
+    taken.*
+from (select) one left join taken on true
+
 -- fragment: take_picked
 taken as (
     update angelica.tasks t set
@@ -334,11 +360,7 @@ over as (delete from angelica.claims where worker = $3 and place = any ($13::big
 -- verb: claim
 with picked as materialized (${picked_freely}),
 ${take_picked},
-moved as (
-    select k.queue, s.state, k.n * s.sign as n
-    from (select queue, count(*) as n from taken group by queue) k
-    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
-),
+moved as (${moved_taken}),
 counted as (${add_moved})
 select
     null as stale, (select bool_or(late) from picked) as late, $2::text is null as told,
@@ -379,9 +401,7 @@ moved as (
     from (select queue, count(*) as n from ended group by queue) e
     cross join (values ('running', -1), ('succeeded', 1)) s (state, sign)
     union all
-    select k.queue, s.state, k.n * s.sign
-    from (select queue, count(*) as n from taken group by queue) k
-    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
+    ${moved_taken}
 ),
 counted as (${add_moved})
 select
@@ -401,28 +421,7 @@ from (select) one left join taken on true
 -- The same claim inside a transaction of several statements, with the late ones told by name.
 -- verb: take
 with picked as materialized (${picked}),
-taken as (
-    update angelica.tasks t set
-        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
-        revision = t.revision + 1
-    from picked p
-    where t.ctid = p.place and not p.late
-    returning t.queue as queue, ${taken}
-),
-claimed as (${add_claim}),
-moved as (
-    select k.queue, s.state, k.n * s.sign as n
-    from (select queue, count(*) as n from taken group by queue) k
-    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
-),
-counted as (${add_moved})
-select
-    case when (select bool_or(late) from picked) then array(
-        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
-    ) end as late,
-    ${notify} as told,
-    taken.*
-from (select) one left join taken on true
+${take_on_time}
 
 -- The same for a worker that takes only tasks with the labels $11 and $12.
 -- verb: take_selected
@@ -441,25 +440,4 @@ with picked as materialized (
         order by t.run_at, t.id limit l.wanted for update skip locked
     ) r
 ),
-taken as (
-    update angelica.tasks t set
-        state = 'running', indexed = null, attempt = t.attempt + 1, worker = $3, started_at = null,
-        revision = t.revision + 1
-    from picked p
-    where t.ctid = p.place and not p.late
-    returning t.queue as queue, ${taken}
-),
-claimed as (${add_claim}),
-moved as (
-    select k.queue, s.state, k.n * s.sign as n
-    from (select queue, count(*) as n from taken group by queue) k
-    cross join (values ('queued', -1), ('running', 1)) s (state, sign)
-),
-counted as (${add_moved})
-select
-    case when (select bool_or(late) from picked) then array(
-        select t.id from picked p join angelica.tasks t on t.ctid = p.place where p.late order by p.lane, t.run_at, t.id
-    ) end as late,
-    ${notify} as told,
-    taken.*
-from (select) one left join taken on true
+${take_on_time}

@@ -67,18 +67,16 @@ delete from angelica.listing l where not exists (select 1 from angelica.tasks t 
 
 -- What stands beside the tasks $1 that were copied: the list of all, and batches of those that run or have ended.
 -- verb: put_batches
-with listed as (
-    insert into angelica.listing (created_at, id)
-    select created_at, id from angelica.tasks where id = any ($1::text[])
+with copied as materialized (
+    select id, created_at, state, worker, retain_until from angelica.tasks where id = any ($1::text[])
 ),
+listed as (insert into angelica.listing (created_at, id) select created_at, id from copied),
 claimed as (
     insert into angelica.claims (worker, ids)
-    select worker, array_agg(id) from angelica.tasks
-    where id = any ($1::text[]) and state = 'running' and worker is not null group by worker
-)
-insert into angelica.retention (until, n, ids)
-select min(retain_until), count(*), array_agg(id) from angelica.tasks
-where id = any ($1::text[]) and state in ('succeeded', 'failed', 'cancelled') group by retain_until / 60000000
+    select worker, array_agg(id) from copied where state = 'running' and worker is not null group by worker
+),
+ended as (select id, retain_until from copied where state in ('succeeded', 'failed', 'cancelled'))
+${keep_ended}
 
 -- The ended tasks (id, end) that are to be deleted in the minute $1, or never if that is null.
 -- verb: ended_in

@@ -72,11 +72,8 @@ from ${items} e where t.id = e.value ->> 0
 select run_at from angelica.tasks where indexed = 'scheduled' order by run_at limit 1
 
 -- verb: cancel_waiting
-with kept as (
-    insert into angelica.retention (until, n, ids)
-    select min(k.until), count(*), array_agg(k.id)
-    from (select e.value ->> 0 as id, (e.value ->> 3)::bigint as until from ${items} e) k group by k.until / 60000000
-)
+with ended as (select e.value ->> 0 as id, (e.value ->> 3)::bigint as retain_until from ${items} e),
+kept as (${keep_ended})
 update angelica.tasks t set
     state = 'cancelled', indexed = 'cancelled', held = null, error = e.value ->> 1,
     finished_at = (e.value ->> 2)::bigint,
